@@ -1,0 +1,120 @@
+"""Which layers are pictured, and why the others are not: told once, at train begin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from layerviz_callbacks.snapshot import Layer, Snapshot
+
+if TYPE_CHECKING:
+    from layerviz_callbacks.views import View
+
+NO_KERNEL = "no kernel of their own; add their names to layers= to see their outputs"
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What is drawn of a model.
+
+    Attributes:
+        pictured: the names of the layers with at least one picture.
+        missing: the others with the reason.
+        partial: pictured layers that one of the views had to leave out, as `(name, family)` with the reason.
+        chosen: whether the user chose the layers; then the ones not chosen are not counted.
+    """
+
+    pictured: tuple[str, ...]
+    missing: Mapping[str, str]
+    partial: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    chosen: bool = False
+
+    def line(self) -> str:
+        """One line for the log.
+
+        Example:
+            >>> Coverage(("conv1", "head"), {"lstm": "its kernels are gated"}).line()
+            '2 of 3 layers pictured; 1 not: lstm (its kernels are gated)'
+        """
+        total = len(self.pictured) + len(self.missing)
+        kind = "chosen layers" if self.chosen else "layers"
+        parts = [f"{len(self.pictured)} of {total} {kind} pictured"]
+        if self.missing:
+            reasons = [f"{_listed(names)} ({reason})" for reason, names in _by_reason(self.missing).items()]
+            parts.append(f"{len(self.missing)} not: " + ", ".join(reasons))
+        for (family, reason), names in self._partial_by_reason().items():
+            parts.append(f"no {family} of {_listed(names)} ({reason})")
+        return "; ".join(parts)
+
+    def markdown(self) -> str:
+        """The same in full, as a Markdown table for TensorBoard's text tab."""
+        rows = [f"| {_cell(name)} | pictured |" for name in self.pictured]
+        rows += [f"| {_cell(name)} | not pictured: {_cell(reason)} |" for name, reason in self.missing.items()]
+        rows += [
+            f"| {_cell(name)} | no {family}: {_cell(reason)} |"
+            for (name, family), reason in self.partial.items()
+        ]
+        return "\n".join([_cell(self.line()), "", "| layer | |", "|---|---|", *rows])
+
+    def _partial_by_reason(self) -> dict[tuple[str, str], list[str]]:
+        grouped: dict[tuple[str, str], list[str]] = {}
+        for (name, family), reason in self.partial.items():
+            grouped.setdefault((family, reason), []).append(name)
+        return grouped
+
+
+def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | None]]) -> Coverage:
+    """Find out what these views draw of a snapshot.
+
+    Args:
+        snapshot: shapes are enough, no arrays are needed.
+        plan: each view with the names of its layers (None: it chooses by itself).
+    """
+    chosen = all(names is not None for _, names in plan)
+    pictured: list[str] = []
+    missing: dict[str, str] = {}
+    partial: dict[tuple[str, str], str] = {}
+    drawn_by = [{layer.name for layer in view.chosen(snapshot.choose(names))} for view, names in plan]
+    for layer in snapshot:
+        wanted = [view for (view, _), names in zip(plan, drawn_by, strict=True) if layer.name in names]
+        if "#" in layer.name or (not wanted and (chosen or layer.container)):
+            continue
+        refusals = {view.family: reason for view in wanted if (reason := view.refusal(layer))}
+        if not wanted:
+            missing[layer.name] = layer.refusal or NO_KERNEL
+        elif len(refusals) == len(wanted):
+            missing[layer.name] = _joined(layer, refusals)
+        else:
+            pictured.append(layer.name)
+            expected = {view.family for view in wanted if _expects(view, layer)}
+            partial.update({(layer.name, family): why for family, why in refusals.items() if family in expected})
+    return Coverage(tuple(pictured), missing, partial, chosen)
+
+
+def _expects(view: View, layer: Layer) -> bool:
+    """A pooling layer has no filters, and nobody misses them."""
+    return "weights" not in view.needs or layer.kernel_shape is not None
+
+
+def _joined(layer: Layer, refusals: Mapping[str, str]) -> str:
+    if layer.refusal:
+        return layer.refusal
+    return "; ".join(dict.fromkeys(refusals.values()))
+
+
+def _by_reason(missing: Mapping[str, str]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        grouped.setdefault(reason, []).append(name)
+    return grouped
+
+
+def _listed(names: Sequence[str], limit: int = 6) -> str:
+    listed = ", ".join(names[:limit])
+    return listed if len(names) <= limit else f"{listed} and {len(names) - limit} more"
+
+
+def _cell(text: str) -> str:
+    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return " ".join(safe.replace("|", "\\|").split())

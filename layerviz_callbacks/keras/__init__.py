@@ -1,0 +1,14 @@
+"""The door for Keras 3, on TensorFlow, JAX or PyTorch.
+
+Example:
+    >>> from layerviz_callbacks.keras import LayerVizCallback                           # doctest: +SKIP
+    >>> model.fit(x, y, callbacks=[LayerVizCallback(x_val[:4], log_dir="logs")])        # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from layerviz_callbacks.keras.callback import LayerVizCallback
+from layerviz_callbacks.keras.inspection import inspect
+from layerviz_callbacks.keras.reader import KerasReader
+
+__all__ = ["KerasReader", "LayerVizCallback", "inspect"]

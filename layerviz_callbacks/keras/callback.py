@@ -1,0 +1,196 @@
+"""The Keras callback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from layerviz_callbacks.errors import CallbackInUseError
+from layerviz_callbacks.keras.reader import KerasReader
+from layerviz_callbacks.messages import logger
+from layerviz_callbacks.probe import Probe
+from layerviz_callbacks.recorder import Recorder
+from layerviz_callbacks.selection import Selector
+from layerviz_callbacks.sinks import Sink
+from layerviz_callbacks.views import View
+
+
+@dataclass
+class _Fit:
+    """What belongs to one call of `fit`; the callback's own `model` may be another thread's by now."""
+
+    thread: int
+    reader: KerasReader
+    epochs: int | None
+    begun: bool = False
+    given_up: bool = False  # it could not begin after the first step, and the training was left alone
+    first_step: int = 0  # optimizer steps done before this fit
+    earlier_batches: int = 0  # batches of the finished epochs of this fit
+    batches: int = 0  # batches of this epoch
+
+
+class LayerVizCallback(keras.callbacks.Callback):
+    """Pictures of filters and feature maps in TensorBoard while a Keras model trains.
+
+    Step 0 is the model before training, step k is after epoch k; with `every_n_steps`, the optimizer
+    step. `model.evaluate` and `model.predict` write nothing, and the training itself is not changed:
+    its weights, random numbers, metrics and optimizer are bit for bit those of a training without it.
+
+    | tag | what |
+    |---|---|
+    | `filters/NN_layer` | the layer's kernels; NN is its place in the model |
+    | `feature maps/NN_layer` | what each of its channels answers to each sample of the probe |
+    | `layers pictured` (text) | which layers are pictured, and why the others are not |
+
+    A model whose weights are only made by its first training step (a `Sequential` without `keras.Input`)
+    has no step 0.
+
+    Args:
+        probe: the batch that is shown to the model each time, such as `x_val[:4]`: an array, tensor,
+            list, tuple or dict of them, or a `layerviz_callbacks.Probe` with names and targets.
+        log_dir: the folder TensorBoard is started on (the pictures go to `<log_dir>/layerviz`), a sink
+            from `layerviz_callbacks.sinks`, or a list of these.
+        layers: which layers: a name, a glob, a class, a predicate `(name, layer) -> bool`, or a list of
+            these. None: every layer with a kernel.
+        views: what to draw, from `layerviz_callbacks.views`; None: filters and feature maps.
+        every_n_epochs: record after every so many epochs, and after the last.
+        every_n_steps: record after every so many optimizer steps instead. Keras then waits for each
+            batch, as with every callback that looks at batches.
+        on_error: "warn": a fault during training is logged once and training goes on; "raise".
+
+    Raises:
+        ArgumentError: an argument is not what it may be (also SelectionError, ProbeError); what only the
+            model can tell is raised when training begins.
+        SinkError: when training begins: `log_dir` cannot be written.
+        CallbackInUseError: when training begins: another thread is training with this object now.
+
+    Example:
+        >>> pictures = LayerVizCallback(x_val[:4], log_dir="logs")     # doctest: +SKIP
+        >>> model.fit(x, y, epochs=5, callbacks=[pictures])            # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        probe: Any,
+        *,
+        log_dir: str | Path | Sink | Sequence[str | Path | Sink],
+        layers: Selector | None = None,
+        views: Sequence[View] | None = None,
+        every_n_epochs: int = 1,
+        every_n_steps: int | None = None,
+        on_error: str = "warn",
+    ) -> None:
+        super().__init__()
+        self.probe = Probe.of(probe)
+        self.recorder = Recorder(
+            log_dir=log_dir,
+            layers=layers,
+            views=views,
+            every_n_epochs=every_n_epochs,
+            every_n_steps=every_n_steps,
+            on_error=on_error,
+        )
+        self._fit: _Fit | None = None
+        if every_n_steps is not None:
+            # On the object, not the class: Keras runs batches asynchronously only as long as no callback
+            # has a hook for their end.
+            self.on_train_batch_end = self._batch_end
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Take hold of the model.
+
+        Raises:
+            CallbackInUseError: another thread is training with this object now.
+        """
+        self._refuse_other_thread()
+        reader = KerasReader(self.model, self.probe)
+        self._fit = _Fit(threading.get_ident(), reader, (self.params or {}).get("epochs"))
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Begin with the model as it is before the first epoch; `initial_epoch` is known only now."""
+        self._refuse_other_thread()
+        fit = self._fit
+        if fit is None:
+            return
+        fit.earlier_batches += fit.batches
+        fit.batches = 0
+        if fit.begun or fit.given_up:
+            return
+        fit.first_step = _iterations(fit.reader.model) or 0
+        unbuilt = fit.reader.unbuilt()
+        if unbuilt:
+            logger().info(
+                "The model %r is built by its first training step only, so there is no step 0. To see it, "
+                "begin the model with keras.Input(...) or call model.build(...) before fit.",
+                fit.reader.model.name,
+            )
+            return
+        done = epoch if self.recorder.every_n_steps is None else fit.first_step
+        self.recorder.begin(fit.reader, step=done, total=fit.epochs)
+        fit.begun = True
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Record the epoch where it is due."""
+        fit = self._fit
+        if fit is None:
+            return
+        self._begin_late(fit, epoch)
+        last = epoch + 1 == fit.epochs or bool(fit.reader.model.stop_training)
+        self.recorder.epoch_end(epoch + 1, metrics=logs or {}, last=last)
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """See to it that everything is on disk."""
+        if self._fit is not None:
+            self.recorder.end()
+            self._fit = None
+
+    def _batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        type(self).on_train_batch_end(self, batch, logs)  # a subclass of the user may have its own
+        fit = self._fit
+        if fit is None:
+            return
+        fit.batches = batch + 1
+        self._begin_late(fit, fit.first_step)
+        self.recorder.step_end(self._steps_done(fit), metrics=logs or {})
+
+    def _begin_late(self, fit: _Fit, done: int) -> None:
+        """Begin after the first step: only then has the model its weights. A fault leaves training alone."""
+        if fit.begun or fit.given_up:
+            return
+        try:
+            self.recorder.begin(fit.reader, step=done, total=fit.epochs, initial=False)
+            fit.begun = True
+        except Exception as error:
+            if self.recorder.on_error == "raise":
+                raise
+            fit.given_up = True
+            logger().error(
+                "No pictures of this training: %s: %s", type(error).__name__, error, exc_info=error
+            )
+
+    def _steps_done(self, fit: _Fit) -> int:
+        counted = fit.first_step + fit.earlier_batches + fit.batches
+        on_jax = keras.backend.backend() == "jax"  # there, asking the optimizer would bring all weights in
+        iterations = None if on_jax else _iterations(fit.reader.model)
+        return counted if iterations is None else iterations
+
+    def _refuse_other_thread(self) -> None:
+        fit = self._fit
+        if fit is None or fit.thread == threading.get_ident():
+            return
+        if any(thread.ident == fit.thread for thread in threading.enumerate()):
+            raise CallbackInUseError(
+                "This LayerVizCallback is recording another fit now, in another thread. Make one callback a "
+                "fit: LayerVizCallback(..., log_dir=...) again, with a log_dir of its own."
+            )
+
+
+def _iterations(model: Any) -> int | None:
+    """The optimizer steps done; None for a model that keeps its optimizers to itself."""
+    iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
+    return None if iterations is None else int(keras.ops.convert_to_numpy(iterations))

@@ -1,0 +1,41 @@
+"""A trained Keras model as arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layerviz_callbacks.keras.reader import KerasReader
+from layerviz_callbacks.probe import Probe
+from layerviz_callbacks.reader import Request
+from layerviz_callbacks.selection import Selector, check_selector, select
+from layerviz_callbacks.snapshot import Snapshot
+
+
+def inspect(model: Any, probe: Any, *, layers: Selector | None = None) -> Snapshot:
+    """Read a Keras model: kernels, weights and outputs of its layers as NumPy arrays.
+
+    Args:
+        model: a built `keras.Model`.
+        probe: a `Probe`, or what one is made of: an array or tensor, a list, tuple or dict of them.
+        layers: which layers to read: names, globs, classes, predicates, or a list of these; None: all.
+
+    Returns:
+        A `Snapshot`; the layers that were not chosen are listed with their shapes only.
+
+    Raises:
+        ArgumentError: `model` is not a Keras model, or is not built yet.
+        ProbeError: the model cannot be called with the probe.
+        SelectionError: `layers` matches nothing.
+
+    Example:
+        >>> snapshot = inspect(model, x_val[:4], layers="conv*")       # doctest: +SKIP
+        >>> snapshot["conv2d"].kernel.shape                            # doctest: +SKIP
+        (8, 1, 3, 3)
+    """
+    check_selector(layers)
+    reader = KerasReader(model, Probe.of(probe))
+    reader.check_built()
+    pairs = [(entry.name, entry.module) for entry in reader.entries()]
+    chosen = None if layers is None else frozenset(select(layers, pairs, argument="layers"))
+    names = frozenset(name for name, _ in pairs) if chosen is None else chosen
+    return reader.read(Request(weights=names, outputs=names)).choose(chosen)

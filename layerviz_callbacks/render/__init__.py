@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: scale, colours, grids, curves, bars, text. Knows NumPy and Pillow only."""

@@ -1,0 +1,241 @@
+"""How large the parts of a sheet may be, so that all of them fit and are as large as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from layerviz_callbacks.render.grid import GAP
+
+WIDTH = 700
+"""A sheet's width: TensorBoard's card of 350 CSS pixels, twice."""
+MARGIN = 8
+CONTENT_WIDTH = WIDTH - 2 * MARGIN
+BODY_HEIGHT = 780
+"""The height that a body is laid out for; with its header about 900."""
+BODY_HEIGHTS = (BODY_HEIGHT, 900, 1050, 1250, 1500, 1800)
+"""Where the parts cannot be made smaller, a body grows in these steps; beyond them, fewer are drawn."""
+SMALLEST_TILE = 8
+LARGEST_TILE = 200
+FULL_ROWS_FROM = 0.85
+"""Tiles may be smaller than the largest that fit by this factor, where no row then stays half empty."""
+SMALLEST_PANEL = 26
+BLOCK_GAP = 14
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """A grid of equal tiles.
+
+    Attributes:
+        columns: tiles in a row.
+        rows: how many rows.
+        height: of a tile, in pixels of the sheet.
+        width: of a tile, in pixels of the sheet.
+        enlarge: how many pixels of the sheet a value has in each direction.
+        reduce: how many values are joined into one, in each direction.
+    """
+
+    columns: int
+    rows: int
+    height: int
+    width: int
+    enlarge: int = 1
+    reduce: int = 1
+
+    @property
+    def total_height(self) -> int:
+        """Of all rows with the gaps between them."""
+        return self.rows * (self.height + GAP) - GAP
+
+    @property
+    def total_width(self) -> int:
+        """Of all columns with the gaps between them."""
+        return self.columns * (self.width + GAP) - GAP
+
+
+Fitter = Callable[..., "Tiles | None"]
+"""`(count, width, height)`, or with a number of columns: the tiles that fit; None where none do."""
+
+
+@lru_cache(maxsize=1024)
+def fit_tiles(
+    map_height: int, map_width: int, count: int, width: int, height: int, columns: int | None = None
+) -> Tiles | None:
+    """The largest tiles for `count` maps that fit into `width` x `height` pixels; None where none do.
+
+    Maps are enlarged by a whole factor, or reduced by one where they are larger than their tile. Tiles may be
+    a little smaller than the largest that fit where they then fill all rows.
+
+    Args:
+        map_height: values of a map, top to bottom.
+        map_width: values of a map, left to right.
+        count: how many maps.
+        width: pixels there are.
+        height: pixels there are.
+        columns: tiles in a row; None: as many as fit.
+
+    Example:
+        >>> fit_tiles(3, 3, 4, 100, 100)
+        Tiles(columns=2, rows=2, height=48, width=48, enlarge=16, reduce=1)
+    """
+    largest = None
+    for enlarge, reduce in _factors(max(map_height, map_width)):
+        tile_height = -(-map_height // reduce) * enlarge
+        tile_width = -(-map_width // reduce) * enlarge
+        fitting = (width + GAP) // (tile_width + GAP)
+        if fitting < (columns or 1):
+            continue
+        rows = -(-count // (columns or min(fitting, count)))
+        tiles = Tiles(columns or -(-count // rows), rows, tile_height, tile_width, enlarge, reduce)
+        if tiles.total_height > height:
+            continue
+        largest = largest or tiles
+        if tiles.width < FULL_ROWS_FROM * largest.width:
+            break
+        if count % tiles.columns == 0 or reduce > 1:
+            return tiles if reduce == largest.reduce else largest
+    return largest
+
+
+def _factors(longest: int) -> list[tuple[int, int]]:
+    larger = [(factor, 1) for factor in range(max(1, LARGEST_TILE // longest), 0, -1)]
+    smaller = [(1, factor) for factor in range(2, longest + 1) if -(-longest // factor) >= SMALLEST_TILE]
+    if longest * larger[-1][0] < SMALLEST_TILE:  # never smaller than can be seen
+        larger = [pair for pair in larger if longest * pair[0] >= SMALLEST_TILE]
+    return larger + smaller
+
+
+@lru_cache(maxsize=1024)
+def fit_panels(
+    count: int, width: int, height: int, *, aspect: float = 3.0, columns: int | None = None
+) -> Tiles | None:
+    """The largest panels for `count` curves that fit into `width` x `height` pixels; None where none do.
+
+    Args:
+        count: how many panels.
+        width: pixels there are.
+        height: pixels there are.
+        aspect: how much wider than high a panel should be.
+        columns: panels in a row; None: as many as serve best.
+    """
+    best = None
+    best_score = 0.0
+    for tried in [columns] if columns else range(1, count + 1):
+        rows = -(-count // tried)
+        panel_width = ((width + GAP) // tried - GAP) // 2 * 2
+        tallest = min(150, max(SMALLEST_PANEL, int(panel_width / aspect * 1.6)))
+        panel_height = min((height + GAP) // rows - GAP, tallest)
+        if panel_width < SMALLEST_PANEL or panel_height < SMALLEST_PANEL:
+            continue
+        score = min(panel_width / aspect, panel_height)
+        if score > best_score:
+            best, best_score = Tiles(tried, rows, panel_height // 2 * 2, panel_width), score
+    return best
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A block of tiles a sample, with the same place for each channel in each block.
+
+    ```text
+    sample 1               sample 2
+    [input] tile tile tile [input] tile tile tile
+            tile tile tile         tile tile tile
+    ```
+
+    Attributes:
+        columns: blocks in a row.
+        width: of a block, in pixels.
+        side: width kept for the picture of the input, without the gap; 0 where there is none.
+        tiles: the grid in each block.
+        samples: how many samples fit.
+        count: how many tiles a block has.
+    """
+
+    columns: int
+    width: int
+    side: int
+    tiles: Tiles
+    samples: int
+    count: int
+
+
+def fit_blocks(fit: Fitter, *, samples: int, count: int, label: int, side: bool) -> Blocks:
+    """The blocks with the largest tiles; where too many would be needed, fewer channels, then fewer samples.
+
+    Args:
+        fit: `(count, width, height) -> Tiles | None`, for example `fit_tiles` of one map's size.
+        samples: how many blocks are wanted.
+        count: how many tiles a block are wanted.
+        label: the height of the line above each block.
+        side: whether each block shows the sample's input.
+    """
+    while True:
+        for greatest in BODY_HEIGHTS:
+            found = [
+                blocks
+                for columns in range(1, samples + 1)
+                if (blocks := _blocks(fit, columns, samples, count, label, greatest, side=side)) is not None
+            ]
+            if found:
+                return max(found, key=lambda blocks: (_size(blocks.tiles), -blocks.columns))
+        if count > 1:
+            count = -(-count // 2)
+        elif samples > 1:
+            samples = -(-samples // 2)
+        else:  # a single map of an odd shape, such as 10000 x 1
+            return Blocks(1, CONTENT_WIDTH, 0, _however_high(fit), 1, 1)
+
+
+def _blocks(
+    fit: Fitter, columns: int, samples: int, count: int, label: int, greatest: int, *, side: bool
+) -> Blocks | None:
+    width = (CONTENT_WIDTH + BLOCK_GAP) // columns - BLOCK_GAP
+    rows = -(-samples // columns)
+    side_width = min(112, max(40, width // 6)) if side else 0
+    room = (greatest + BLOCK_GAP) // rows - BLOCK_GAP - label
+    if width < 60 or room < max(side_width, SMALLEST_TILE):
+        return None
+    tiles = fit(count, width - (side_width + BLOCK_GAP if side else 0), room)
+    return None if tiles is None else Blocks(columns, width, side_width, tiles, samples, count)
+
+
+def _size(tiles: Tiles) -> tuple[float, int]:
+    return tiles.enlarge / tiles.reduce, min(tiles.height * 3, tiles.width)
+
+
+def _however_high(fit: Fitter) -> Tiles:
+    for height in range(BODY_HEIGHTS[-1], 100 * BODY_HEIGHTS[-1], BODY_HEIGHTS[-1]):
+        tiles = fit(1, CONTENT_WIDTH, height)
+        if tiles is not None:
+            return tiles
+    return Tiles(1, 1, SMALLEST_TILE, SMALLEST_TILE)
+
+
+def fit_count(fit: Fitter, count: int) -> tuple[int, Tiles]:
+    """The largest tiles for one grid on a sheet, and how many of `count` fit."""
+    while True:
+        for height in (BODY_HEIGHT * 3 // 4, *BODY_HEIGHTS):
+            tiles = fit(count, CONTENT_WIDTH, height)
+            if tiles is not None:
+                return count, tiles
+        if count == 1:
+            return 1, _however_high(fit)
+        count = -(-count // 2)
+
+
+def fit_pairs(fit: Fitter, *, rows: int, columns: int) -> tuple[int, int, Tiles]:
+    """The largest tiles for a table on a sheet, and how many of its `rows` and `columns` fit."""
+    while True:
+        for height in BODY_HEIGHTS:
+            tiles = fit(rows * columns, CONTENT_WIDTH, height, columns)
+            if tiles is not None:
+                return rows, columns, tiles
+        if rows == columns == 1:
+            return 1, 1, _however_high(fit)
+        if rows > 2 * columns:
+            rows = -(-rows // 2)
+        else:
+            columns = -(-columns // 2)

@@ -1,0 +1,45 @@
+"""What every sink shares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from layerviz_callbacks.picture import Picture
+
+
+class Sink(ABC):
+    """A place where pictures go."""
+
+    @abstractmethod
+    def open(self, *, first_step: int) -> None:
+        """Make the place ready to be written, at train begin.
+
+        Args:
+            first_step: the first step that will be written; 0 for a new run. A new run never mixes
+                with the pictures of an earlier one: it takes the next free place.
+
+        Raises:
+            SinkError: the place cannot be written.
+        """
+
+    @abstractmethod
+    def write(self, pictures: Sequence[Picture], step: int) -> None:
+        """Write the pictures of one step."""
+
+    @abstractmethod
+    def write_text(self, tag: str, text: str, step: int) -> None:
+        """Write a piece of Markdown text."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Make all that was written visible to a reader on disk."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Flush and close; may be called twice."""
+
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """The folder that is written, for messages."""

@@ -1,0 +1,128 @@
+"""Pictures as PNG files in a readable tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from layerviz_callbacks.errors import SinkError
+from layerviz_callbacks.picture import Picture
+from layerviz_callbacks.sinks.base import Sink
+from layerviz_callbacks.sinks.names import file_name, fingerprint
+from layerviz_callbacks.sinks.places import cannot_write, folder_path, place_of_run
+
+
+class Folder(Sink):
+    """Writes PNG and Markdown files in a tree.
+
+        pictures/
+            filters/
+                03_conv2/
+                    step_0000.png
+                    step_0001.png
+            coverage/
+                step_0000.md
+
+    A new run beside an earlier one takes `pictures-2`, then `pictures-3` ...; a resumed run goes on in the
+    newest.
+
+    Args:
+        path: the folder; it is made where it is missing.
+
+    Raises:
+        ArgumentError: `path` is not a path.
+
+    Example:
+        >>> LayerVizCallback(x_val[:4], log_dir=["logs", Folder("pictures")])      # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._given = f"Folder({os.fspath(path)!r})" if isinstance(path, os.PathLike) else f"Folder({path!r})"
+        self._base = self._place = folder_path("path", path, 'Folder("pictures")')
+        self._tags: dict[Path, str] = {}
+        self._is_open = False
+
+    def open(self, *, first_step: int) -> None:
+        """Create the folder; see `Sink.open`."""
+        self.close()
+        place = self._base
+        try:
+            place = place_of_run(self._base, _holds_a_run, resumed=first_step > 0)
+            place.mkdir(parents=True, exist_ok=True)
+            _check_writable(place)
+        except OSError as error:
+            raise cannot_write(self._given, place, error) from error
+        self._place = place
+        self._tags = {}
+        self._is_open = True
+
+    def write(self, pictures: Sequence[Picture], step: int) -> None:
+        """Write the pictures of one step, each to a file of its own.
+
+        Raises:
+            SinkError: the folder was deleted, the disk is full, or the sink is not open.
+        """
+        for picture in pictures:
+            self._write(picture.tag, f"step_{step:04d}.png", picture.png())
+
+    def write_text(self, tag: str, text: str, step: int) -> None:
+        """Write a piece of Markdown text to a file of its own; raises as `write` does."""
+        self._write(tag, f"step_{step:04d}.md", text.encode("utf-8", "replace"))
+
+    def flush(self) -> None:
+        """Make sure that the folder still stands; every file is complete as soon as it is there.
+
+        Raises:
+            SinkError: the folder was deleted.
+        """
+        if self._is_open and not self._place.is_dir():
+            raise SinkError(
+                f"The folder {self.location!r} is gone. It was deleted or moved while training; what it held "
+                "is lost, and nothing more can be written to it."
+            )
+
+    def close(self) -> None:
+        """Stop writing; may be called twice."""
+        self._is_open = False
+
+    @property
+    def location(self) -> str:
+        """The run's folder."""
+        return str(self._place)
+
+    def _write(self, tag: str, name: str, content: bytes) -> None:
+        if not self._is_open:
+            raise SinkError(f"{self!r} is not open. Call open(first_step=0) before writing.")
+        self.flush()
+        path = self._folder_of(tag) / name
+        part = path.with_name(f".{name}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(content)
+            part.replace(path)
+        except OSError as error:
+            raise cannot_write(self._given, path, error) from error
+
+    def _folder_of(self, tag: str) -> Path:
+        """The tag's folder: its group, and in it the rest; no two tags share one."""
+        group, _, rest = tag.partition("/")
+        folder = self._place / file_name(group)
+        if rest:
+            folder = folder / file_name(rest)
+        if self._tags.setdefault(folder, tag) != tag:
+            folder = folder.with_name(f"{folder.name}~{fingerprint(tag)}")
+        return folder
+
+    def __repr__(self) -> str:
+        return f"Folder({str(self._base)!r})"
+
+
+def _holds_a_run(folder: Path) -> bool:
+    return any(next(folder.glob(pattern), None) is not None for pattern in ("*/step_*.*", "*/*/step_*.*"))
+
+
+def _check_writable(folder: Path) -> None:
+    trial = folder / f".layerviz-{os.getpid()}.part"
+    trial.write_bytes(b"")
+    trial.unlink()

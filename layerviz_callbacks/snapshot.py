@@ -1,0 +1,164 @@
+"""What was read of a model at one step, as NumPy arrays."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from layerviz_callbacks.errors import SelectionError, did_you_mean
+from layerviz_callbacks.probe import Probe
+
+if TYPE_CHECKING:
+    from layerviz_callbacks.picture import Picture
+    from layerviz_callbacks.views import View
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What was read of one layer.
+
+    Attributes:
+        name: unique in the model; a second call in one forward pass is `name#2`, a further output `name.1`.
+        kind: the layer's class name, such as "Conv2D".
+        place: the layer's place in the model, from 1 on.
+        parameters: the number of its own parameters (those of inner layers not counted).
+        kernel_shape: `(out, in, *space)`, or None where the layer has no kernel.
+        kernel: the kernel as `(out, in, *space)`; None where it has none or none was asked for.
+            Depthwise and grouped kernels hold the channels of their group only: `(out, in/groups, *space)`.
+        weights: the layer's other weights under their own names, such as "bias".
+        output_shape: the output's full shape `(sample, *space, channel)`, or None where it was not called.
+        output: the output `(sample, *space, channel)`, float32; None where none was asked for.
+        container: the layer only holds other layers (a block, a nested model).
+        refusal: why nothing could be read of it, in words; empty where it could.
+    """
+
+    name: str
+    kind: str
+    place: int
+    parameters: int = 0
+    kernel_shape: tuple[int, ...] | None = None
+    kernel: np.ndarray | None = None
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    output_shape: tuple[int, ...] | None = None
+    output: np.ndarray | None = None
+    container: bool = False
+    refusal: str = ""
+
+    @property
+    def base_name(self) -> str:
+        """The name without the number of the call (`#2`)."""
+        return self.name.partition("#")[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The layers of a model at one step, with the probe and the model's own outputs. Frozen.
+
+    Attributes:
+        layers: every layer of the model by name, in the model's order; arrays only where they were read.
+        probe: the batch that was shown.
+        inputs: the probe's inputs as NumPy `(sample, *space, channel)`, as they are displayed.
+        outputs: the model's own outputs by name, in the model's own layout.
+        step: 0 before training, k after epoch k (or the optimizer step).
+        when: the step in words, such as "epoch 3/12"; empty for an inspected model.
+        metrics: what training reported at that step.
+        chosen: the names of the layers that were chosen; None: whatever a view draws by default.
+
+    Example:
+        >>> snapshot = inspect(model, x_val[:4])                       # doctest: +SKIP
+        >>> snapshot["conv1"].kernel.shape                             # doctest: +SKIP
+        (8, 1, 3, 3)
+    """
+
+    layers: Mapping[str, Layer]
+    probe: Probe
+    inputs: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
+    step: int = 0
+    when: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    chosen: frozenset[str] | None = None
+
+    def __getitem__(self, name: str) -> Layer:
+        """The layer of that name.
+
+        Raises:
+            SelectionError: no layer has that name; the nearest name is told.
+        """
+        if name not in self.layers:
+            listed = ", ".join(repr(known) for known in self.layers)
+            raise SelectionError(
+                f"snapshot[{name!r}]: no such layer. This model has [{listed}]."
+                + did_you_mean(name, self.layers)
+            )
+        return self.layers[name]
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers.values())
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def choose(self, names: frozenset[str] | None) -> Snapshot:
+        """The same snapshot with these layers (by `base_name`) chosen for drawing."""
+        return replace(self, chosen=names)
+
+    def pictures(self, *views: View) -> list[Picture]:
+        """Draw the snapshot with these views; without any, with filters and feature maps.
+
+        Returns:
+            The pictures in the model's order, view by view.
+
+        Example:
+            >>> snapshot.pictures(views.FeatureMaps())[0].save("conv1.png")    # doctest: +SKIP
+        """
+        if not views:
+            from layerviz_callbacks.views import default_views  # the one import upwards, by need
+
+            views = default_views()
+        return [picture for view in views for picture in view.draw(self)]
+
+    def summary(self) -> str:
+        """A table of the layers: name, kind, kernel shape, output shape, parameters."""
+        rows = _summary_rows(self)
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = []
+        for row in rows:
+            cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)]
+            lines.append("  ".join([*cells, row[-1].rjust(widths[-1])]).rstrip())
+        rule = "-" * max(len(line) for line in lines)
+        total = sum(layer.parameters for layer in self if "#" not in layer.name)
+        return "\n".join([lines[0], rule, *lines[1:], rule, f"{total:,} parameters"])
+
+    def _repr_html_(self) -> str:
+        header, *rows = _summary_rows(self)
+        head = "".join(f"<th style='text-align:left'>{cell}</th>" for cell in header)
+        body = "".join(
+            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in rows
+        )
+        caption = html.escape(self.when or "model") + f", {len(self.probe)} probe samples"
+        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def __repr__(self) -> str:
+        when = f", {self.when}" if self.when else ""
+        return f"Snapshot({len(self)} layers, {len(self.probe)} samples{when})"
+
+
+def _summary_rows(snapshot: Snapshot) -> list[tuple[str, str, str, str, str]]:
+    rows = [("layer", "kind", "kernel (out, in, *space)", "output (sample, *space, channel)", "parameters")]
+    for layer in snapshot:
+        rows.append(
+            (
+                layer.name,
+                layer.kind,
+                "" if layer.kernel_shape is None else str(layer.kernel_shape),
+                "not called" if layer.output_shape is None else str(layer.output_shape),
+                f"{layer.parameters:,}",
+            )
+        )
+    return rows

@@ -1,0 +1,156 @@
+"""Listening to one forward pass with hooks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from layerviz_callbacks.errors import ProbeError
+from layerviz_callbacks.torch.copying import plain_tensor, tensors_in, to_float32
+from layerviz_callbacks.torch.layout import LayoutTracker, fixed_layout
+
+
+@dataclass(frozen=True)
+class Call:
+    """A layer that is being called: its name, itself and the shape it was given (None: no tensor)."""
+
+    name: str
+    module: nn.Module
+    given: tuple[int, ...] | None
+
+
+@dataclass
+class Heard:
+    """What one layer gave back in one forward pass, by output name: `conv1`, `conv1#2`, `lstm.1`.
+
+    Attributes:
+        shapes: `(sample, *space, channel)` of every output.
+        arrays: the outputs themselves, where they were wanted.
+        calls: the names of the first outputs of each call.
+        refusal: why an output could not be read; empty where it could.
+    """
+
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    calls: set[str] = field(default_factory=set)
+    refusal: str = ""
+
+
+class Capture:
+    """Copies the outputs of layers while a model runs.
+
+    Each output is copied inside its layer's hook, before a later operation in place, such as
+    `ReLU(inplace=True)`, can change it.
+
+    Args:
+        layers: all layers of the model by name.
+        wanted: the names whose outputs are copied; of the others only shapes are noted.
+        probe_ranks: the number of axes of each of the probe's inputs.
+        samples: the number of the probe's samples.
+
+    Attributes:
+        heard: by layer name, in the order of the first calls.
+        first: the first layer of fixed layout that was called.
+        calling: the layers that are being called now, outermost first; what is left in it after a
+            failure is where it failed.
+    """
+
+    def __init__(
+        self, layers: dict[str, nn.Module], wanted: frozenset[str], *, probe_ranks: set[int], samples: int
+    ) -> None:
+        self._layers = layers
+        self._wanted = wanted
+        self._probe_ranks = probe_ranks
+        self._tracker = LayoutTracker(samples)
+        self._counts: Counter[str] = Counter()
+        self.heard: dict[str, Heard] = {}
+        self.first: Call | None = None
+        self.calling: list[Call] = []
+
+    def forget_arrays(self) -> None:
+        """Keep the shapes only."""
+        for heard in self.heard.values():
+            heard.arrays = {}
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hooks on every layer, taken off afterwards whatever happens."""
+        handles: list[Any] = []
+        try:
+            for name, module in self._layers.items():
+                if isinstance(module, torch.jit.ScriptModule):
+                    continue  # it calls no hooks
+                handles.append(module.register_forward_pre_hook(self._entering(name), with_kwargs=True))
+                handles.append(module.register_forward_hook(self._leaving(name)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _entering(self, name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+            given = next((tuple(tensor.shape) for _, tensor in tensors_in([arguments, named])), None)
+            call = Call(name, module, given)
+            self.calling.append(call)
+            if self.first is None and fixed_layout(module) is not None:
+                self.first = call
+                self._refuse_unbatched(call)
+
+        return hook
+
+    def _refuse_unbatched(self, call: Call) -> None:
+        """PyTorch takes one axis too few as a single sample without its sample axis, silently."""
+        if call.given is None or len(call.given) not in self._probe_ranks:
+            return
+        if isinstance(call.module, _ConvNd):
+            needed = len(call.module.kernel_size) + 2
+        elif isinstance(call.module, nn.RNNBase):
+            needed = 3
+        else:
+            return
+        if len(call.given) == needed - 1:
+            raise ProbeError("An axis is missing")
+
+    def _leaving(self, name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+            self.calling.pop()
+            self._counts[name] += 1
+            count = self._counts[name]
+            heard = self.heard.setdefault(name, Heard())
+            try:
+                self._note(heard, module, name if count == 1 else f"{name}#{count}", output)
+            except Exception as error:  # noqa: BLE001  a layer that cannot be copied must not stop the others
+                heard.refusal = f"its output cannot be copied ({type(error).__name__}: {error})"
+
+        return hook
+
+    def _note(self, heard: Heard, module: nn.Module, key: str, output: Any) -> None:
+        parts = [(path, part) for path, part in tensors_in(output) if _has_values(part)]
+        if not parts:
+            heard.refusal = f"its output is no tensor of floating-point numbers, but {type(output).__name__}"
+        for place, (path, part) in enumerate(parts):
+            name = key if place == 0 else self._free_name(key, path)
+            if place == 0:
+                heard.calls.add(name)
+            tensor = plain_tensor(part)
+            axes = self._tracker.axes(module, tuple(tensor.shape), further=place > 0)
+            heard.shapes[name] = tuple(tensor.shape[axis] for axis in axes)
+            if key.partition("#")[0] in self._wanted:
+                heard.arrays[name] = to_float32(tensor, axes)
+
+    def _free_name(self, key: str, path: str) -> str:
+        """`block.1` is the block's second output, unless the block has an inner layer of that name."""
+        name = f"{key}.{path}"
+        return f"{key}.output.{path}" if name in self._layers else name
+
+
+def _has_values(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized

@@ -1,0 +1,68 @@
+"""From a Probe to the arguments of a PyTorch model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from layerviz_callbacks.probe import Probe, to_numpy
+from layerviz_callbacks.torch.names import unwrapped
+
+
+def call_arguments(model: nn.Module, probe: Probe) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What the model is called with: positional and keyword arguments, as tensors of its own.
+
+    One array is one argument; a list or tuple of arrays is one argument each; a dict of them is keyword
+    arguments where `forward` accepts these names, else one dict. All go to the model's device;
+    floating-point ones get the type of its first floating-point parameter, integers keep theirs.
+
+    Example:
+        >>> import numpy as np
+        >>> (x,), named = call_arguments(nn.Linear(2, 1), Probe(np.ones((4, 2))))
+        >>> x.dtype, named
+        (torch.float32, {})
+    """
+    inputs = probe.inputs
+    if isinstance(inputs, Mapping):
+        tensors = {name: own_tensor(model, value) for name, value in inputs.items()}
+        return ((), tensors) if _accepts_names(model, list(tensors)) else ((tensors,), {})
+    if isinstance(inputs, (list, tuple)) and len(probe.arrays) == len(inputs) and "input" not in probe.arrays:
+        return tuple(own_tensor(model, value) for value in inputs), {}
+    return (own_tensor(model, inputs),), {}
+
+
+def own_tensor(model: nn.Module, value: Any) -> torch.Tensor:
+    """A copy of the array or tensor on the model's device and in its floating-point type."""
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach()
+    elif hasattr(value, "__array__") or not hasattr(value, "detach"):
+        tensor = torch.from_numpy(to_numpy(value))
+    else:
+        tensor = torch.as_tensor(value)
+    device, dtype = _device_and_dtype(model)
+    if tensor.is_floating_point() and dtype is not None:
+        return tensor.to(device, dtype, copy=True)
+    return tensor.to(device, copy=True)
+
+
+def _device_and_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype | None]:
+    parameters = list(model.parameters())
+    device = next((tensor.device for tensor in [*parameters, *model.buffers()]), torch.device("cpu"))
+    dtype = next((tensor.dtype for tensor in parameters if tensor.is_floating_point()), None)
+    return device, dtype
+
+
+def _accepts_names(model: nn.Module, names: list[str]) -> bool:
+    parameters = inspect.signature(unwrapped(model).forward).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return True
+    accepted = {
+        name
+        for name, parameter in parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    return accepted.issuperset(names)

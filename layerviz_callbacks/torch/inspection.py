@@ -1,0 +1,42 @@
+"""A trained model as arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from layerviz_callbacks.reader import Request
+from layerviz_callbacks.selection import Selector, select
+from layerviz_callbacks.snapshot import Snapshot
+from layerviz_callbacks.torch.reader import TorchReader
+
+
+def inspect(model: nn.Module, probe: Any, *, layers: Selector | None = None) -> Snapshot:
+    """Read a trained model: kernels, weights and outputs of its layers as NumPy arrays.
+
+    Args:
+        model: any `torch.nn.Module`; it is left as it was.
+        probe: a `Probe`, or what one is made of: an array or tensor, a list, tuple or dict of them.
+        layers: which layers to read: names, globs, classes, predicates, or a list of these; None: all.
+
+    Returns:
+        A `Snapshot`: `summary()`, `["conv1"].kernel` as `(out, in, *space)`, `["conv1"].output` as
+        `(sample, *space, channel)`, `pictures()`.
+
+    Raises:
+        ArgumentError: `model` is no `torch.nn.Module`, or has lazy layers that are not built yet.
+        ProbeError: the model cannot be called with the probe.
+        SelectionError: `layers` matches nothing.
+
+    Example:
+        >>> import torch
+        >>> snapshot = inspect(nn.Sequential(nn.Conv2d(3, 8, 5)), torch.zeros(1, 3, 9, 9))
+        >>> snapshot["0"].kernel.shape
+        (8, 3, 5, 5)
+    """
+    reader = TorchReader(model, probe)
+    entries = [(entry.name, entry.module) for entry in reader.entries()]
+    names = frozenset(name for name, _ in entries) if layers is None else frozenset(select(layers, entries))
+    snapshot = reader.read(Request(weights=names, outputs=names))
+    return snapshot if layers is None else snapshot.choose(names)

@@ -1,0 +1,20 @@
+"""What to draw: one small file per family of pictures."""
+
+from __future__ import annotations
+
+from layerviz_callbacks.views.base import View
+from layerviz_callbacks.views.feature_maps import FeatureMaps
+from layerviz_callbacks.views.filters import Filters
+from layerviz_callbacks.views.probe_input import draw_probe
+
+__all__ = ["FeatureMaps", "Filters", "View", "default_views", "draw_probe"]
+
+
+def default_views() -> list[View]:
+    """What is drawn where no views are given: filters and feature maps.
+
+    Example:
+        >>> [view.family for view in default_views()]
+        ['filters', 'feature maps']
+    """
+    return [Filters(), FeatureMaps()]

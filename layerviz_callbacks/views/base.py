@@ -1,0 +1,63 @@
+"""What every view shares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import ClassVar
+
+from layerviz_callbacks.errors import check_count
+from layerviz_callbacks.picture import Picture
+from layerviz_callbacks.selection import Selector, check_selector, select
+from layerviz_callbacks.snapshot import Layer, Snapshot
+
+
+class View(ABC):
+    """What to draw, of which layers and how often: a pure function from a Snapshot to Pictures.
+
+    Args:
+        layers: which layers; None: those of the callback, or every layer with a kernel.
+        every_n_epochs: how often; None: as often as the callback records.
+
+    A view of your own sets `family` (the group in TensorBoard) and `needs`, and writes `refusal` and
+    `draw_layer`.
+    """
+
+    family: ClassVar[str]
+    needs: ClassVar[frozenset[str]]  # of "weights", "outputs"
+
+    def __init__(self, *, layers: Selector | None = None, every_n_epochs: int | None = None) -> None:
+        check_selector(layers)
+        check_count("every_n_epochs", every_n_epochs, optional=True)
+        self.layers = layers
+        self.every_n_epochs = every_n_epochs
+
+    @abstractmethod
+    def refusal(self, layer: Layer) -> str:
+        """Why this layer cannot be drawn, in words; empty where it can."""
+
+    @abstractmethod
+    def draw_layer(self, layer: Layer, snapshot: Snapshot) -> Iterable[Picture]:
+        """The pictures of one layer that was not refused."""
+
+    def draw(self, snapshot: Snapshot) -> list[Picture]:
+        """The pictures of every chosen layer that can be drawn, in the model's order."""
+        return [picture for layer in self.drawn(snapshot) for picture in self.draw_layer(layer, snapshot)]
+
+    def drawn(self, snapshot: Snapshot) -> list[Layer]:
+        """The layers that `draw` draws: chosen, and not refused."""
+        return [layer for layer in self.chosen(snapshot) if not self.refusal(layer)]
+
+    def chosen(self, snapshot: Snapshot) -> list[Layer]:
+        """The layers that the user chose; where nothing was chosen, those with a kernel."""
+        names = snapshot.chosen
+        if self.layers is not None and names is None:
+            names = frozenset(select(self.layers, [(layer.name, layer) for layer in snapshot]))
+        if names is None:
+            return [layer for layer in snapshot if layer.kernel_shape is not None]
+        return [layer for layer in snapshot if layer.name in names or layer.base_name in names]
+
+    def tag(self, layer: Layer, snapshot: Snapshot) -> str:
+        """`family/NN_layer`: NN is the layer's place, so that sorting by name is the model's order."""
+        digits = max(2, len(str(max(entry.place for entry in snapshot))))
+        return f"{self.family}/{layer.place:0{digits}d}_{layer.name}"

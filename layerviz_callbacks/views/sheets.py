@@ -1,0 +1,116 @@
+"""One layer's sheet: header, key, notes and body, as a Picture with its words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from layerviz_callbacks.picture import Picture
+from layerviz_callbacks.render import palette, sheet
+from layerviz_callbacks.render.layout import CONTENT_WIDTH
+from layerviz_callbacks.render.scale import Scale, is_constant, is_zero
+from layerviz_callbacks.render.text import draw_line
+from layerviz_callbacks.views.words import escape_markdown
+
+
+def make_sheet(
+    tag: str,
+    body: Sequence[np.ndarray],
+    *,
+    name: str,
+    when: str,
+    facts: str,
+    key: Sequence[tuple[np.ndarray, str]],
+    notes: Sequence[str] = (),
+    details: str = "",
+    colours: np.ndarray,
+) -> Picture:
+    """Put a sheet together.
+
+    ```text
+    conv1                        epoch 3/12     name, when
+    Conv2D 3x3, 32 of 64 channels               facts
+    -0.4 [colour bar] 0.4    x 3 dead           key
+    1 pixel = mean of 2x2                       notes
+    body
+    ```
+
+    Args:
+        tag: see `Picture`.
+        body: bands of indices, or of RGB.
+        name: the title.
+        when: the step in words; may be empty.
+        facts: one line: kind, size, how many.
+        key: how to read the body: pieces of pixels, each with its words for the description.
+        notes: what else must be known to read the body, in short sentences.
+        details: a sentence more, for the description only.
+        colours: the palette.
+    """
+    bands = [sheet.title(name, when), sheet.row([draw_line(facts, width=CONTENT_WIDTH)])]
+    bands += sheet.flow([piece for piece, _ in key])
+    if notes:
+        bands += [sheet.row([draw_line(line, faded=True)]) for line in sheet.wrap("; ".join(notes))]
+    pixels = sheet.stack([*bands, *body], colours)
+    spoken = [words for _, words in key if words]
+    moment = f", {when}" if when else ""
+    caption = f"{' '.join(name.split())}{moment}: {'; '.join([facts, *spoken, *notes])}."
+    lines = [f"**{escape_markdown(name)}**{escape_markdown(moment)}", escape_markdown(facts)]
+    lines += [escape_markdown(words) for words in [*spoken, *notes, details] if words]
+    return Picture(
+        tag, pixels, colours if pixels.ndim == 2 else None, caption=caption, description="  \n".join(lines)
+    )
+
+
+def colour_key(scale: Scale) -> tuple[np.ndarray, str]:
+    """The colour bar, and the range in words."""
+    low, high = sheet.range_words(scale)
+    return sheet.colour_bar(scale), f"colours from {low} to {high}"
+
+
+def height_key(scale: Scale, what: str) -> tuple[np.ndarray, str]:
+    """The range of curves or bars in words."""
+    low, high = sheet.range_words(scale)
+    words = f"{what} from {low} to {high}"
+    return draw_line(words), words
+
+
+def constant_channels(values: np.ndarray, *, axes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Which channels are zero over `axes`, and which are another constant."""
+    zero = is_zero(values, axes=axes)
+    return zero, is_constant(values, axes=axes) & ~zero
+
+
+def mark_key(
+    zero: np.ndarray, constant: np.ndarray, values: np.ndarray, *, ground: int | None
+) -> list[tuple[np.ndarray, str]]:
+    """What the marks of a sheet mean, as far as it has any.
+
+    Args:
+        zero: which channels are zero everywhere.
+        constant: which channels are another constant.
+        values: all that is drawn, to look for NaN and infinities.
+        ground: the index that the cross stands on; None: the mark is no cross, but a stub at a bar's foot.
+    """
+    entries = []
+    mark = sheet.swatch(palette.DEAD) if ground is None else sheet.cross_swatch(ground)
+    marked = "marked" if ground is None else "crossed out"
+    for name, found, meaning in (
+        ("dead", zero, "zero everywhere"),
+        ("constant", constant, "the same value everywhere"),
+    ):
+        if found.any():
+            words = f"{int(found.sum())} {name}"
+            entries.append((sheet.legend_entry(mark, words), f"{marked}: {words} ({meaning})"))
+    with np.errstate(invalid="ignore", over="ignore"):
+        if np.isfinite(values.sum()):
+            return entries
+    for index, name, found in (
+        (palette.NOT_A_NUMBER, "NaN", np.isnan(values)),
+        (palette.PLUS_INFINITY, "+Inf", values == np.inf),
+        (palette.MINUS_INFINITY, "-Inf", values == -np.inf),
+    ):
+        if found.any():
+            words = f"{int(found.sum())} {name}"
+            entries.append((sheet.legend_entry(sheet.swatch(index), words), words))
+    return entries

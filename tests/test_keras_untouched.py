@@ -1,0 +1,156 @@
+"""Training with the callback is bit for bit training without it, in Keras."""
+
+from __future__ import annotations
+
+import random
+
+import keras
+import numpy as np
+import pytest
+
+from layerviz_callbacks.keras import LayerVizCallback, inspect
+
+layers = keras.layers
+
+
+def data():
+    generator = np.random.default_rng(5)
+    return generator.normal(size=(24, 8, 8, 1)).astype("float32"), generator.integers(0, 3, 24)
+
+
+def body():
+    return [
+        layers.Conv2D(4, 3, activation="relu"),
+        layers.BatchNormalization(),
+        layers.Dropout(0.4),
+        layers.Flatten(),
+        layers.GaussianNoise(0.1),
+        layers.Dense(3, kernel_regularizer="l2", activity_regularizer="l2"),
+    ]
+
+
+def sequential():
+    return keras.Sequential([keras.Input((8, 8, 1)), *body()])
+
+
+def sequential_that_is_built_by_its_first_step():
+    return keras.Sequential(body())
+
+
+class NoisyModel(keras.Model):
+    """Draws random numbers in every possible way, also at inference, and keeps a state."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = body()
+        self.seeds = keras.random.SeedGenerator(4)
+        self.calls_seen = self.add_weight(shape=(), initializer="zeros", trainable=False, name="calls_seen")
+
+    def call(self, x, training=False):
+        self.calls_seen.assign(self.calls_seen + 1)
+        x = x + 0.1 * keras.random.normal(keras.ops.shape(x), seed=self.seeds)
+        x = x + 0.1 * keras.random.normal(keras.ops.shape(x))
+        x = x + 0.01 * random.random() + 0.01 * np.random.rand()  # noqa: NPY002
+        for part in self.parts:
+            x = part(x, training=training) if isinstance(part, layers.Dropout) else part(x)
+        self.add_loss(keras.ops.mean(keras.ops.square(x)))
+        return x
+
+
+def subclassed():
+    model = NoisyModel()
+    model(np.zeros((1, 8, 8, 1), "float32"))
+    return model
+
+
+class DrawsRandomNumbers(keras.callbacks.Callback):
+    """What a careless callback does."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        np.random.rand()  # noqa: NPY002
+
+
+class RunsInTrainingMode(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model(data()[0][:2], training=True)
+
+
+def trained(make, callback=None, *, epochs=3):
+    """Everything that a training leaves behind."""
+    keras.utils.set_random_seed(11)
+    model = make()
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    x, y = data()
+    callbacks = [] if callback is None else [callback]
+    history = model.fit(
+        x, y, epochs=epochs, batch_size=8, validation_split=0.25, shuffle=True, verbose=0, callbacks=callbacks
+    )
+    after = {f"variable {place}": value for place, value in enumerate(model.variables)}
+    after |= {f"optimizer {place}": value for place, value in enumerate(model.optimizer.variables)}
+    after |= {f"metric {place}": value for place, value in enumerate(model.metrics_variables)}
+    result = {name: np.array(keras.ops.convert_to_numpy(value)) for name, value in after.items()}
+    result |= {f"history {name}": np.array(values) for name, values in history.history.items()}
+    result["python random"] = np.array(random.getstate()[1])
+    result["numpy random"] = np.random.get_state()[1]  # noqa: NPY002
+    result["numpy random position"] = np.array(np.random.get_state()[2])  # noqa: NPY002
+    result["keras random"] = np.array(keras.ops.convert_to_numpy(keras.random.normal((4,))))
+    return result
+
+
+def differences(left, right):
+    assert left.keys() == right.keys()
+    return [name for name in left if not np.array_equal(left[name], right[name])]
+
+
+def callback_for(folder, **options):
+    return LayerVizCallback(data()[0][:3], log_dir=folder, layers="*", on_error="raise", **options)
+
+
+@pytest.mark.parametrize("make", [sequential, sequential_that_is_built_by_its_first_step, subclassed])
+def test_training_is_bit_identical_with_the_callback(make, tmp_path):
+    assert differences(trained(make), trained(make, callback_for(tmp_path))) == []
+
+
+@pytest.mark.parametrize("make", [sequential, subclassed])
+def test_training_is_bit_identical_when_steps_are_recorded(make, tmp_path):
+    assert differences(trained(make), trained(make, callback_for(tmp_path, every_n_steps=2))) == []
+
+
+@pytest.mark.parametrize("careless", [DrawsRandomNumbers, RunsInTrainingMode])
+def test_the_comparison_catches_a_callback_that_disturbs_training(careless):
+    assert differences(trained(sequential), trained(sequential, careless()))
+
+
+def test_inspect_leaves_the_model_and_every_random_state_as_they_were():
+    keras.utils.set_random_seed(7)
+    model = subclassed()
+    before = [np.array(keras.ops.convert_to_numpy(value)) for value in model.variables]
+    states = random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+    members = [set(vars(layer)) for layer in model._flatten_layers()]
+    losses = len(model.losses)
+    first, second = (inspect(model, data()[0][:2]) for _ in range(2))
+    after = [np.array(keras.ops.convert_to_numpy(value)) for value in model.variables]
+    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
+    assert random.getstate() == states[0]
+    np.testing.assert_array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
+    assert [set(vars(layer)) for layer in model._flatten_layers()] == members
+    assert len(model.losses) == losses
+    assert not any("call" in vars(layer) for layer in model._flatten_layers())
+    np.testing.assert_array_equal(
+        first["parts.0"].output, second["parts.0"].output
+    )  # the same noise each time
+
+
+def test_names_of_later_layers_do_not_move_on():
+    class Grower(keras.layers.Layer):
+        def call(self, x):
+            return layers.Activation("relu")(x)
+
+    def number_of_the_next():
+        return int(layers.Activation("relu").name.rpartition("_")[2])
+
+    layers.Activation("relu")  # the very first has no number
+    model = keras.Sequential([keras.Input((2,)), Grower()])
+    before = number_of_the_next()
+    inspect(model, np.ones((1, 2), "float32"))
+    assert number_of_the_next() == before + 1
