@@ -26,8 +26,7 @@ class Digits:
         places = [int(np.flatnonzero(self.held_out_labels == digit)[0]) for digit in SHOWN_DIGITS]
         return Probe(
             np.expand_dims(self.held_out_images[places], channel_axis),
-            names=[f"a scanned {digit}" for digit in SHOWN_DIGITS],
-            targets=self.held_out_labels[places],
+            names=[f"digit {digit}" for digit in SHOWN_DIGITS],
         )
 
 

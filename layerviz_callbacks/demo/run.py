@@ -46,7 +46,8 @@ def run(*, out: Path, epochs: int, frameworks: tuple[str, ...], tell: Callable[[
             from layerviz_callbacks.demo.train_lightning import train_lightning as train
         accuracies[framework] = train(digits, out=out, epochs=epochs)
     sheet = out / "contact_sheet.png"
-    contact_sheet([_files(_newest(out / "pictures" / framework)) for framework in frameworks], sheet)
+    runs = [_newest(out / "pictures" / framework) for framework in frameworks]
+    contact_sheet([column for run in runs for column in _columns(run)], sheet)
     tell("")
     for framework, accuracy in accuracies.items():
         verdict = "" if accuracy >= GOAL else f"  (below the {GOAL:.0%} this demo should reach)"
@@ -64,14 +65,11 @@ def _newest(folder: Path) -> Path:
     return max(runs, key=lambda path: path.stat().st_mtime)
 
 
-def _files(folder: Path) -> list[Path]:
-    """The probe, then the first layer before and after, then the last step of the other pictures."""
-    chosen = sorted(folder.glob("probe/**/*.png"))[:1]
-    for tag in sorted(path.parent for path in folder.glob("filters/**/*.png")):
-        files = sorted(tag.glob("*.png"))
-        if tag.name.endswith("conv1"):
-            chosen += [file for file in (files[0], files[-1]) if file not in chosen]
-    for layer in ("conv1", "conv2"):
-        files = sorted(folder.glob(f"feature maps/*{layer}/*.png"))
-        chosen += files[-1:]
-    return chosen
+def _columns(folder: Path) -> list[list[Path]]:
+    """Two columns: the probe and the first filters before and after training; the last feature maps."""
+    filters = sorted(folder.glob("filters/*_conv1/*.png"))
+    maps = [sorted(folder.glob(f"feature maps/*_{layer}/*.png"))[-1:] for layer in ("conv1", "conv2")]
+    return [
+        [*sorted(folder.glob("probe/**/*.png"))[:1], filters[0], filters[-1]],
+        [file for files in maps for file in files],
+    ]

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from layerviz_callbacks.errors import CallbackInUseError
+from layerviz_callbacks.keras.kernels import copied
 from layerviz_callbacks.keras.reader import KerasReader
 from layerviz_callbacks.messages import logger
 from layerviz_callbacks.probe import Probe
@@ -34,7 +35,7 @@ class _Fit:
     batches: int = 0  # batches of this epoch
 
 
-class LayerVizCallback(keras.callbacks.Callback):
+class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Pictures of filters and feature maps in TensorBoard while a Keras model trains.
 
     Step 0 is the model before training, step k is after epoch k; with `every_n_steps`, the optimizer
@@ -150,7 +151,8 @@ class LayerVizCallback(keras.callbacks.Callback):
             self._fit = None
 
     def _batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        type(self).on_train_batch_end(self, batch, logs)  # a subclass of the user may have its own
+        hooks: Any = type(self)
+        hooks.on_train_batch_end(self, batch, logs)  # a subclass of the user may have its own
         fit = self._fit
         if fit is None:
             return
@@ -193,4 +195,4 @@ class LayerVizCallback(keras.callbacks.Callback):
 def _iterations(model: Any) -> int | None:
     """The optimizer steps done; None for a model that keeps its optimizers to itself."""
     iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
-    return None if iterations is None else int(keras.ops.convert_to_numpy(iterations))
+    return None if iterations is None else int(copied(iterations))

@@ -111,7 +111,7 @@ def _check_against_build(model: Any, probe: Probe) -> None:
 
 
 def _built_shape(model: Any) -> Shape | None:
-    shape = (model.get_build_config() or {}).get("input_shape")
+    shape: Any = (model.get_build_config() or {}).get("input_shape")
     plain = isinstance(shape, (tuple, list)) and all(size is None or isinstance(size, int) for size in shape)
     return tuple(shape) if plain and len(shape) > 1 else None
 

@@ -159,11 +159,9 @@ def _layers_of(node: Node, place: int, heard: list[Heard], request: Request) -> 
         weights=read_weights(node.layer, node.inner) if weighted else {},
         container=bool(node.inner) and not own,
     )
-    layers = []
-    for one in heard or [None]:
-        if one is None:
-            layers.append(first)
-        elif one.call == 1 and not one.part:
+    layers = [] if heard else [first]
+    for one in heard:
+        if one.call == 1 and not one.part:
             layers.append(replace(first, output_shape=one.shape, output=one.output))
         else:
             call = "" if one.call == 1 else f"#{one.call}"

@@ -70,13 +70,12 @@ def entry_of_batch(trainer: Any, module: Any, batch: Any, *, from_validation: bo
         ) from error
 
 
-def forward_call(trainer: Any, module: Any, inputs: Callable[[], tuple[tuple[Any, ...], dict[str, Any]]]) -> Any:
+def forward_call(trainer: Any, module: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """Call the module with these arguments in the precision that the trainer uses.
 
     Raises:
         ArgumentError: the module has no `forward`.
     """
-    arguments, named = inputs()
     try:
         with trainer.precision_plugin.forward_context():
             return module(*arguments, **named)
@@ -126,9 +125,7 @@ def _entry_of_calls(trainer: Any, module: Any, step: Any, batch: Any, calls: lis
 def _entry_of_forward(trainer: Any, module: Any, batch: Any) -> Entry:
     value = _input_of(batch)
     probe = _probe_of((value,), {}, _targets_of(batch))
-    return Entry(
-        probe, lambda: forward_call(trainer, module, lambda: ((copied(value, module.device),), {}))
-    )
+    return Entry(probe, lambda: forward_call(trainer, module, (copied(value, module.device),), {}))
 
 
 def _calls_of(trainer: Any, module: Any, run: Callable[[], Any]) -> list[_Call]:
@@ -165,9 +162,12 @@ def _calls_of(trainer: Any, module: Any, run: Callable[[], Any]) -> list[_Call]:
 
 def _dry_step(trainer: Any, module: Any, step: Any, batch: Any) -> Any:
     """Run `validation_step` or `training_step` without logging; call it inside `undisturbed`."""
-    count = len(inspect.signature(step).parameters)
+    parameters = inspect.signature(step).parameters.values()
+    named = sum(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
+    variable = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
+    indices = [0, 0][: max(named - 1, 1 if variable else 0)]  # of the batch, and of the loader
     with _no_logging(trainer, module), trainer.precision_plugin.forward_context():
-        return step(copied(batch, module.device), *[0, 0][: max(0, count - 1)])
+        return step(copied(batch, module.device), *indices)
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def _between(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
     before = np.floor(positions).astype(int)
     after = np.minimum(before + 1, values.shape[-1] - 1)
     share = (positions - before).astype(values.dtype)
-    return values[..., before] * (1 - share) + values[..., after] * share
+    return np.asarray(values[..., before] * (1 - share) + values[..., after] * share)
 
 
 def panels(height: int, width: int, *, leading: tuple[int, ...], scale: Scale) -> np.ndarray:
@@ -112,4 +112,4 @@ def _rows(values: np.ndarray, scale: Scale, height: int) -> np.ndarray:
     limit = np.where(np.asarray(scale.limit) == 0, 1, scale.limit).astype(values.dtype)
     share = np.clip(values / limit, -1 if scale.signed else 0, 1)
     from_top = (1 - share) / 2 if scale.signed else 1 - share
-    return np.rint(np.nan_to_num(from_top) * (height - LINE)).astype(np.int16)
+    return np.asarray(np.rint(np.nan_to_num(from_top) * (height - LINE)), np.int16)

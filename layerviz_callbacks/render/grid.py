@@ -29,13 +29,25 @@ def mean_blocks(
 
 
 def _mean_along(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
+    # one addition of a strided view a place in the block: an order of magnitude faster than reduceat
     length = values.shape[axis]
-    starts = np.arange(0, length, factor)
-    counts = np.diff(np.append(starts, length)).astype(values.dtype)
+    whole, rest = divmod(length, factor)
+    shape = list(values.shape)
+    shape[axis] = whole + (rest > 0)
+    means = np.zeros(shape, values.dtype)
+    full = means[_along(axis, values.ndim, slice(0, whole))]
     with np.errstate(invalid="ignore", over="ignore"):
-        sums = np.add.reduceat(values, starts, axis=axis)
-        sums /= counts.reshape([-1 if place == axis else 1 for place in range(values.ndim)])
-    return sums
+        for place in range(factor):
+            full += values[_along(axis, values.ndim, slice(place, whole * factor, factor))]
+        full /= factor
+        if rest:
+            tail = values[_along(axis, values.ndim, slice(whole * factor, length))]
+            means[_along(axis, values.ndim, slice(whole, None))] = tail.mean(axis=axis, keepdims=True)
+    return means
+
+
+def _along(axis: int, dimensions: int, part: slice) -> tuple[slice, ...]:
+    return tuple(part if place == axis else slice(None) for place in range(dimensions))
 
 
 def enlarge(tiles: np.ndarray, factor: int | tuple[int, int]) -> np.ndarray:
@@ -67,7 +79,7 @@ def cross(height: int, width: int) -> np.ndarray:
     row = np.arange(height)[:, None] - (height - 1) / 2
     column = np.arange(width)[None, :] - (width - 1) / 2
     near = (np.abs(row) <= reach) & (np.abs(column) <= reach)
-    return near & (np.abs(np.abs(row) - np.abs(column)) <= 1.5)
+    return np.asarray(near & (np.abs(np.abs(row) - np.abs(column)) <= 1.5))
 
 
 def grid(tiles: np.ndarray, columns: int, *, gap: int = GAP, ground: int = palette.PAPER) -> np.ndarray:

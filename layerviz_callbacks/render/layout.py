@@ -85,18 +85,26 @@ def fit_tiles(
         tile_height = -(-map_height // reduce) * enlarge
         tile_width = -(-map_width // reduce) * enlarge
         fitting = (width + GAP) // (tile_width + GAP)
-        if fitting < (columns or 1):
-            continue
-        rows = -(-count // (columns or min(fitting, count)))
-        tiles = Tiles(columns or -(-count // rows), rows, tile_height, tile_width, enlarge, reduce)
-        if tiles.total_height > height:
-            continue
-        largest = largest or tiles
-        if tiles.width < FULL_ROWS_FROM * largest.width:
+        for tried in [columns] if columns else _columns(count, fitting):
+            tiles = Tiles(tried, -(-count // tried), tile_height, tile_width, enlarge, reduce)
+            if tried > fitting or tiles.total_height > height:
+                continue
+            largest = largest or tiles
+            if reduce > largest.reduce or tile_width < FULL_ROWS_FROM * largest.width:
+                return largest
+            if count % tried == 0:
+                return tiles
             break
-        if count % tiles.columns == 0 or reduce > 1:
-            return tiles if reduce == largest.reduce else largest
     return largest
+
+
+def _columns(count: int, fitting: int) -> list[int]:
+    """Numbers of columns to try: one that fills all rows, then the one with the fewest rows."""
+    if fitting < 1:
+        return []
+    rows = -(-count // fitting)
+    full = [columns for columns in range(min(fitting, count), fitting // 2, -1) if count % columns == 0]
+    return [*full[:1], -(-count // rows)]
 
 
 def _factors(longest: int) -> list[tuple[int, int]]:

@@ -16,8 +16,8 @@ class Sink(ABC):
         """Make the place ready to be written, at train begin.
 
         Args:
-            first_step: the first step that will be written; 0 for a new run. A new run never mixes
-                with the pictures of an earlier one: it takes the next free place.
+            first_step: the step that training stands at; 0 for a new run. A new run never mixes with the
+                pictures of an earlier one: it takes the next free place.
 
         Raises:
             SinkError: the place cannot be written.

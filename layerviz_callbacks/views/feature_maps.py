@@ -22,12 +22,12 @@ from layerviz_callbacks.render.layout import (
     fit_panels,
     fit_tiles,
 )
-from layerviz_callbacks.render.scale import CENTRE, Scale, as_floats
+from layerviz_callbacks.render.scale import CENTRE, Scale, as_floats, constant_channels
 from layerviz_callbacks.render.text import LINE_HEIGHT, draw_line
 from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.snapshot import Layer, Snapshot
 from layerviz_callbacks.views.base import View
-from layerviz_callbacks.views.sheets import colour_key, constant_channels, height_key, make_sheet, mark_key
+from layerviz_callbacks.views.sheets import colour_key, height_key, make_sheet, mark_key
 from layerviz_callbacks.views.thumbnails import can_be_small, thumbnails
 from layerviz_callbacks.views.words import count_of, size_of
 

@@ -13,13 +13,13 @@ from layerviz_callbacks.render import palette, sheet
 from layerviz_callbacks.render.curve import draw_curves, panels
 from layerviz_callbacks.render.grid import cross_out, enlarge, grid, mean_blocks
 from layerviz_callbacks.render.layout import Fitter, fit_count, fit_pairs, fit_panels, fit_tiles
-from layerviz_callbacks.render.scale import CENTRE, Scale, as_floats
+from layerviz_callbacks.render.scale import CENTRE, Scale, as_floats, constant_channels
 from layerviz_callbacks.render.text import draw_line
 from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.snapshot import Layer, Snapshot
 from layerviz_callbacks.views.base import View
 from layerviz_callbacks.views.kernel_sheets import colour_sheet, matrix_sheet, notes_of, total
-from layerviz_callbacks.views.sheets import colour_key, constant_channels, height_key, make_sheet, mark_key
+from layerviz_callbacks.views.sheets import colour_key, height_key, make_sheet, mark_key
 from layerviz_callbacks.views.words import count_of, size_of
 
 _OVERLAID = 3

@@ -10,19 +10,18 @@ from layerviz_callbacks.render.colour import cross_out_colours, grid_colours, si
 from layerviz_callbacks.render.grid import mean_blocks
 from layerviz_callbacks.render.layout import Tiles, fit_count, fit_tiles
 from layerviz_callbacks.render.matrix import draw_matrix, fit_matrix
-from layerviz_callbacks.render.scale import CENTRE, Scale, as_floats
+from layerviz_callbacks.render.scale import CENTRE, Scale, as_floats, constant_channels
 from layerviz_callbacks.render.text import draw_line
 from layerviz_callbacks.snapshot import Layer, Snapshot
-from layerviz_callbacks.views.sheets import colour_key, constant_channels, make_sheet, mark_key
+from layerviz_callbacks.views.sheets import colour_key, make_sheet, mark_key
 from layerviz_callbacks.views.words import count_of, size_of
 
 
 def total(layer: Layer, axis: int) -> int:
     """How many output (axis 0) or input channels (axis 1) the layer's kernel has in the model."""
-    known = layer.kernel_shape
-    if known is None:
-        known = () if layer.kernel is None else layer.kernel.shape
-    return known[axis]
+    if layer.kernel_shape is not None:
+        return layer.kernel_shape[axis]
+    return int(np.asarray(layer.kernel).shape[axis])
 
 
 def notes_of(contrast: str, tiles: Tiles | None = None) -> list[str]:
@@ -37,7 +36,8 @@ def colour_sheet(layer: Layer, snapshot: Snapshot, *, tag: str, count: int, cont
     """Tiles in red, green and blue, for 2-D kernels whose three inputs are these."""
     kernel = as_floats(np.asarray(layer.kernel))
     space = kernel.shape[2:]
-    count, tiles = fit_count(lambda *room: fit_tiles(*space, *room), count)
+    rows, columns = space
+    count, tiles = fit_count(lambda *room: fit_tiles(rows, columns, *room), count)
     drawn = kernel[:count]
     zero, constant = constant_channels(drawn, axes=(1, 2, 3))
     shown = mean_blocks(drawn, tiles.reduce)
@@ -62,9 +62,10 @@ def colour_sheet(layer: Layer, snapshot: Snapshot, *, tag: str, count: int, cont
 def matrix_sheet(layer: Layer, snapshot: Snapshot, *, tag: str, contrast: str) -> Picture:
     """Dense and 1x1 kernels: rows are output channels, columns input channels."""
     kernel = as_floats(np.asarray(layer.kernel))
-    size = size_of(kernel.shape[2:])
-    kernel = kernel.reshape(kernel.shape[:2])
-    fitted = fit_matrix(*kernel.shape)
+    space = kernel.shape[2:]
+    size = size_of(space)
+    kernel = kernel.reshape(kernel.shape[0], kernel.shape[1])
+    fitted = fit_matrix(kernel.shape[0], kernel.shape[1])
     shown = mean_blocks(kernel, (fitted.reduce_rows, fitted.reduce_columns))
     scale = Scale.of(shown, signed=True, axes=(1,) if contrast == "channel" else None)
     notes = notes_of(contrast)

@@ -9,7 +9,7 @@ import numpy as np
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.render import palette, sheet
 from layerviz_callbacks.render.layout import CONTENT_WIDTH
-from layerviz_callbacks.render.scale import Scale, is_constant, is_zero
+from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.render.text import draw_line
 from layerviz_callbacks.views.words import escape_markdown
 
@@ -73,12 +73,6 @@ def height_key(scale: Scale, what: str) -> tuple[np.ndarray, str]:
     low, high = sheet.range_words(scale)
     words = f"{what} from {low} to {high}"
     return draw_line(words), words
-
-
-def constant_channels(values: np.ndarray, *, axes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Which channels are zero over `axes`, and which are another constant."""
-    zero = is_zero(values, axes=axes)
-    return zero, is_constant(values, axes=axes) & ~zero
 
 
 def mark_key(
