@@ -10,6 +10,7 @@ from layerviz_callbacks.probe import Probe
 
 SHOWN_DIGITS = (0, 3, 7, 8)
 HELD_OUT = 360
+LEARNING_RATE = 2e-3
 
 
 @dataclass(frozen=True, eq=False)

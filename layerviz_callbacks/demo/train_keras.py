@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from layerviz_callbacks.demo.digits import Digits
+from layerviz_callbacks.demo.digits import LEARNING_RATE, Digits
 from layerviz_callbacks.sinks import Folder, TensorBoard
 
 
@@ -27,7 +27,8 @@ def train_keras(digits: Digits, *, out: Path, epochs: int) -> float:
             keras.layers.Dense(10, name="head"),
         ]
     )
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(LEARNING_RATE), loss, metrics=["accuracy"])
     held_out = (digits.held_out_images[..., None], digits.held_out_labels)
     model.fit(
         digits.train_images[..., None],

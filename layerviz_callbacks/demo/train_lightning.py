@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from layerviz_callbacks.demo.digits import Digits
+from layerviz_callbacks.demo.digits import LEARNING_RATE, Digits
 from layerviz_callbacks.sinks import Folder, TensorBoard
 
 
@@ -41,7 +41,7 @@ def train_lightning(digits: Digits, *, out: Path, epochs: int) -> float:
             self.log("val_accuracy", (self(images).argmax(1) == labels).float().mean(), prog_bar=True)
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
-            return torch.optim.Adam(self.parameters())
+            return torch.optim.Adam(self.parameters(), lr=LEARNING_RATE)
 
     def loader(images: Any, labels: Any, *, shuffle: bool) -> DataLoader:
         data = TensorDataset(torch.from_numpy(images[:, None]), torch.from_numpy(labels))

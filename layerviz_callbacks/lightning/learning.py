@@ -191,28 +191,26 @@ def _no_logging(trainer: Any, module: Any) -> Iterator[None]:
 
 
 def _input_of(batch: Any) -> Any:
-    """x of (x, y, ...); any other batch as a whole."""
+    """The x of (x, y, ...); any other batch as a whole."""
     return batch[0] if isinstance(batch, (list, tuple)) and batch else batch
 
 
 def _targets_of(batch: Any) -> torch.Tensor | None:
-    """y of (x, y, ...), where it is a tensor with one entry a sample."""
+    """The y of (x, y, ...), where it is a tensor with one entry a sample."""
     if isinstance(batch, (list, tuple)) and len(batch) > 1:
         x, y = next((tensor for _, tensor in tensors_in(batch[0])), None), batch[1]
-        if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor) and y.ndim and y.shape[0] == x.shape[0]:
+        if x is not None and isinstance(y, torch.Tensor) and y.ndim and y.shape[0] == x.shape[0]:
             return y
     return None
 
 
 def _probe_of(arguments: tuple[Any, ...], named: dict[str, Any], targets: torch.Tensor | None) -> Probe:
     """The tensors of a call that have the samples as their first axis."""
-    named_tensors = dict(tensors_in([*arguments, named] if named else list(arguments)))
-    lengths = [tensor.shape[0] for tensor in named_tensors.values() if tensor.ndim]
+    batched = {path: tensor for path, tensor in tensors_in([*arguments, named]) if tensor.ndim}
+    lengths = [tensor.shape[0] for tensor in batched.values()]
     if not lengths:
         raise ArgumentError("the model is called without a tensor")
-    tensors = {
-        path: tensor for path, tensor in named_tensors.items() if tensor.ndim and tensor.shape[0] == lengths[0]
-    }
+    tensors = {path: tensor for path, tensor in batched.items() if tensor.shape[0] == lengths[0]}
     fitting = targets if targets is not None and targets.shape[0] == lengths[0] else None
     inputs = next(iter(tensors.values())) if len(tensors) == 1 else _named_inputs(tensors)
     return Probe(inputs, targets=fitting)

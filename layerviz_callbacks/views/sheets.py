@@ -8,7 +8,6 @@ import numpy as np
 
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.render import palette, sheet
-from layerviz_callbacks.render.layout import CONTENT_WIDTH
 from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.render.text import draw_line
 from layerviz_callbacks.views.words import escape_markdown
@@ -41,13 +40,14 @@ def make_sheet(
         body: bands of indices, or of RGB.
         name: the title.
         when: the step in words; may be empty.
-        facts: one line: kind, size, how many.
+        facts: kind, size, how many; more than a line is wrapped.
         key: how to read the body: pieces of pixels, each with its words for the description.
         notes: what else must be known to read the body, in short sentences.
         details: a sentence more, for the description only.
         colours: the palette.
     """
-    bands = [sheet.title(name, when), sheet.row([draw_line(facts, width=CONTENT_WIDTH)])]
+    bands = [sheet.title(name, when)]
+    bands += [sheet.row([draw_line(line)]) for line in sheet.wrap(facts)]
     bands += sheet.flow([piece for piece, _ in key])
     if notes:
         bands += [sheet.row([draw_line(line, faded=True)]) for line in sheet.wrap("; ".join(notes))]

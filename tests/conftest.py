@@ -1,0 +1,39 @@
+"""Golden pictures: `pytest --overwrite-golden` writes them anew, to be looked at before they are accepted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--overwrite-golden", action="store_true", help="write tests/golden/*.png anew; look before you accept"
+    )
+
+
+@pytest.fixture
+def check_golden(request):
+    """`check_golden(picture, "name")`: the picture is the one in tests/golden/name.png, colour by colour.
+
+    Where a picture differs, the new one is written beside it as name.new.png, to be looked at. Letters may
+    differ slightly between versions of FreeType: 1 pixel in 200 may be off.
+    """
+
+    def check(picture, name):
+        path = GOLDEN / f"{name}.png"
+        if request.config.getoption("--overwrite-golden"):
+            GOLDEN.mkdir(exist_ok=True)
+            picture.save(path)
+        assert path.exists(), f"{path} is missing: run pytest --overwrite-golden, and look at it"
+        accepted = np.asarray(Image.open(path).convert("RGB"))
+        drawn = picture.rgb()
+        differs = accepted.shape != drawn.shape or (accepted != drawn).any(axis=-1).mean() > 1 / 200
+        if differs:
+            picture.save(GOLDEN / f"{name}.new.png")
+        assert not differs, f"{name} looks different: compare tests/golden/{name}.png and {name}.new.png"
+
+    return check

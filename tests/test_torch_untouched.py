@@ -1,0 +1,228 @@
+"""A model that is read trains exactly as one that is not."""
+
+import collections
+import random
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
+from torch_models import ConvNet, images, process_state, read_all, same, seed_all
+
+from layerviz_callbacks import views
+from layerviz_callbacks.torch import attach
+
+
+def train(visit=None, *, epochs=3, freeze=False):
+    """Train with a shuffling loader; `visit(model, epoch)` between the epochs; everything that counts."""
+    seed_all()
+    model = ConvNet()
+    optimizer = torch.optim.Adam(model.parameters())
+    loader = DataLoader(TensorDataset(*images()), batch_size=4, shuffle=True)
+    losses, order = [], []
+    for epoch in range(epochs + 1):
+        if visit is not None:
+            visit(model, epoch)
+        if epoch == epochs:
+            break
+        if epoch == 0:
+            model.train()
+            if freeze:
+                model.norm.eval()
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            order.append(x.sum().item())
+    return {
+        "weights": dict(model.state_dict()),
+        "optimizer": optimizer.state_dict(),
+        "gradients": [parameter.grad for parameter in model.parameters()],
+        "modes": [module.training for module in model.modules()],
+        "losses": losses,
+        "order": order,
+        "process": process_state(),
+    }
+
+
+def test_training_is_the_same_bit_for_bit_with_attach(tmp_path):
+    records = {}
+
+    def visit(model, epoch):
+        if epoch == 0:
+            records["now"] = attach(model, images(2, seed=5)[0], log_dir=tmp_path, layers="*")
+        else:
+            records["now"](epoch)
+
+    assert same(train(visit), train())
+    records["now"].close()
+
+
+def test_training_with_a_frozen_batch_norm_is_the_same_and_stays_frozen():
+    visited = train(lambda model, epoch: read_all(model, images(2)[0]), freeze=True)
+    assert visited["modes"][2] is False and visited["modes"][1] is True
+    assert same(visited, train(freeze=True))
+
+
+def test_the_comparison_catches_a_visit_that_leaves_evaluation_mode_on():
+    assert not same(train(lambda model, epoch: model.eval()), train())
+
+
+def test_the_comparison_catches_a_visit_that_draws_random_numbers():
+    assert not same(train(lambda model, epoch: torch.rand(1)), train())
+
+
+def test_the_comparison_catches_a_visit_in_training_mode():
+    def visit(model, epoch):
+        with torch.no_grad():
+            model(images(2)[0])
+
+    assert not same(train(visit)["weights"], train()["weights"])
+
+
+class Stateful(nn.Module):
+    """Changes all it has in each forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+        self.register_buffer("count", torch.zeros(1))
+        self.register_buffer("replaced", torch.zeros(1))
+        self.plain = torch.zeros(2)
+        self.seen = []
+        self.table = {"calls": 0}
+        self.queue = collections.deque([1, 2], maxlen=2)
+        self.names = {"a"}
+        self.generator = torch.Generator()
+        self.numpy_generator = np.random.default_rng(0)
+        self.python_generator = random.Random(0)
+
+    def forward(self, x):
+        self.count += 1
+        self.replaced = self.replaced + 1
+        self.plain.add_(1)
+        self.seen.append(x)
+        self.table["calls"] += 1
+        self.queue.append(9)
+        self.names.add("b")
+        self.cache = x
+        noise = torch.rand(2) + torch.rand(2, generator=self.generator)
+        noise = noise + self.numpy_generator.random() + self.python_generator.random()
+        noise = noise + random.random() + np.random.rand()  # noqa: NPY002
+        return self.linear(x) + noise
+
+
+def state_of(model):
+    return {
+        "count": model.count.clone(),
+        "replaced": model.replaced.clone(),
+        "plain": model.plain.clone(),
+        "seen": len(model.seen),
+        "table": dict(model.table),
+        "queue": list(model.queue),
+        "names": sorted(model.names),
+        "generator": model.generator.get_state(),
+        "numpy": repr(model.numpy_generator.bit_generator.state),
+        "python": model.python_generator.getstate(),
+        "attributes": sorted(vars(model)),
+        "process": process_state(),
+    }
+
+
+def test_everything_that_a_forward_pass_changes_is_put_back():
+    model = Stateful()
+    identities = [id(model.count), id(model.replaced), id(model.seen), id(model.table)]
+    before = state_of(model)
+    read_all(model, np.ones((1, 2)))
+    assert same(state_of(model), before)
+    assert identities == [id(model.count), id(model.replaced), id(model.seen), id(model.table)]
+    model(torch.ones(1, 2))
+    changed = state_of(model)
+    assert all(not same(changed[name], before[name]) for name in before)  # each is really changed by it
+
+
+def test_a_model_that_is_random_at_inference_shows_the_same_draw_each_time():
+    class Noise(nn.Module):
+        def forward(self, x):
+            return x + torch.randn_like(x)
+
+    model = nn.Sequential(Noise())
+    first = read_all(model, np.zeros((1, 2)))["0"].output
+    torch.rand(7)
+    np.testing.assert_array_equal(read_all(model, np.zeros((1, 2)))["0"].output, first)
+
+
+def test_all_is_put_back_after_a_failure_in_the_model():
+    class Fails(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout()
+
+        def forward(self, x):
+            self.drop(x)
+            torch.rand(1)
+            raise RuntimeError("on purpose")
+
+    model, before = Fails(), process_state()
+    try:
+        read_all(model, np.zeros((1, 2)))
+    except ValueError as error:
+        assert "on purpose" in str(error)
+    else:
+        raise AssertionError("the fault was swallowed")
+    assert model.training and model.drop.training
+    assert same(process_state(), before)
+    assert not model.drop._forward_hooks
+
+
+def test_train_and_eval_of_the_user_are_not_called():
+    class Merging(nn.Linear):
+        def train(self, mode=True):
+            raise AssertionError("train() was called")
+
+    read_all(nn.Sequential(Merging(2, 2)), np.zeros((1, 2)))
+
+
+def test_the_model_can_be_read_under_inference_mode_and_trained_afterwards():
+    model = ConvNet()
+    with torch.inference_mode():
+        read_all(model, images(2)[0])
+    functional.cross_entropy(model(images(4)[0]), images(4)[1]).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_reading_inside_autocast_leaves_the_gradients_whole():
+    def gradients(*, read):
+        seed_all()
+        model = ConvNet()
+        x, y = images(4)
+        with torch.autocast("cpu", torch.bfloat16):
+            if read:
+                read_all(model, x)
+            functional.cross_entropy(model(x), y).backward()
+        return [parameter.grad for parameter in model.parameters()]
+
+    assert same(gradients(read=True), gradients(read=False))
+
+
+def test_a_compiled_model_is_not_compiled_again():
+    from torch._dynamo.testing import CompileCounter
+
+    counter = CompileCounter()
+    model = torch.compile(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), backend=counter)
+    x = torch.ones(3, 2)
+    model(x)
+    compiled = counter.frame_count
+    read_all(model, x)
+    model(x)
+    assert counter.frame_count == compiled == 1
+
+
+def test_views_draw_what_the_reader_read():
+    snapshot = read_all(ConvNet(), images(2)[0])
+    tags = [picture.tag for picture in snapshot.pictures(views.Filters(), views.FeatureMaps())]
+    assert any(tag.endswith("_conv") and tag.startswith("filters/") for tag in tags)
+    assert any(tag.endswith("_head") and tag.startswith("feature maps/") for tag in tags)
