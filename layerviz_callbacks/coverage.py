@@ -78,7 +78,7 @@ def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | Non
     drawn_by = [{layer.name for layer in view.chosen(snapshot.choose(names))} for view, names in plan]
     for layer in snapshot:
         wanted = [view for (view, _), names in zip(plan, drawn_by, strict=True) if layer.name in names]
-        if "#" in layer.name or (not wanted and (chosen or layer.container)):
+        if layer.part_of or (not wanted and (chosen or layer.container)):
             continue
         refusals = {view.family: reason for view in wanted if (reason := view.refusal(layer))}
         if not wanted:

@@ -34,6 +34,8 @@ class Layer:
         output: the output `(sample, *space, channel)`, float32; None where none was asked for.
         container: the layer only holds other layers (a block, a nested model).
         refusal: why nothing could be read of it, in words; empty where it could.
+        part_of: the layer's own name, where this is a further call (`name#2`) or a further output
+            (`name.1`) of it; empty for the first output of the first call.
     """
 
     name: str
@@ -47,11 +49,12 @@ class Layer:
     output: np.ndarray | None = None
     container: bool = False
     refusal: str = ""
+    part_of: str = ""
 
     @property
     def base_name(self) -> str:
-        """The name without the number of the call (`#2`)."""
-        return self.name.partition("#")[0]
+        """The layer's own name, without the number of a call or the key of an output."""
+        return self.part_of or self.name
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +134,7 @@ class Snapshot:
             cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)]
             lines.append("  ".join([*cells, row[-1].rjust(widths[-1])]).rstrip())
         rule = "-" * max(len(line) for line in lines)
-        total = sum(layer.parameters for layer in self if "#" not in layer.name)
+        total = sum(layer.parameters for layer in self)
         return "\n".join([lines[0], rule, *lines[1:], rule, f"{total:,} parameters"])
 
     def _repr_html_(self) -> str:

@@ -11,16 +11,18 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--overwrite-golden", action="store_true", help="write tests/golden/*.png anew; look before you accept"
+        "--overwrite-golden",
+        action="store_true",
+        help="write tests/golden/*.png anew; look before you accept",
     )
 
 
 @pytest.fixture
-def check_golden(request):
+def check_golden(request, tmp_path):
     """`check_golden(picture, "name")`: the picture is the one in tests/golden/name.png, colour by colour.
 
-    Where a picture differs, the new one is written beside it as name.new.png, to be looked at. Letters may
-    differ slightly between versions of FreeType: 1 pixel in 200 may be off.
+    Where a picture differs, the new one is written into the test's temporary folder, to be looked at. Letters
+    may differ slightly between versions of FreeType: 1 pixel in 200 may be off.
     """
 
     def check(picture, name):
@@ -32,8 +34,9 @@ def check_golden(request):
         accepted = np.asarray(Image.open(path).convert("RGB"))
         drawn = picture.rgb()
         differs = accepted.shape != drawn.shape or (accepted != drawn).any(axis=-1).mean() > 1 / 200
+        drawn_path = tmp_path / f"{name}.png"
         if differs:
-            picture.save(GOLDEN / f"{name}.new.png")
-        assert not differs, f"{name} looks different: compare tests/golden/{name}.png and {name}.new.png"
+            picture.save(drawn_path)
+        assert not differs, f"{name} looks different: compare tests/golden/{name}.png and {drawn_path}"
 
     return check

@@ -23,13 +23,12 @@ TAG = "shapes/02_net.conv"
 PROBE = images(3)[0]
 
 
-def recorded(*, fit=None, trainer=None, module=None, **options):
+def recorded(*, validate=True, trainer=None, module=None, **options):
     """Train with a callback into a ListSink; the callback and the sink."""
     sink = ListSink()
     callback = LayerVizCallback(**{"probe": PROBE, "log_dir": sink, "views": [Shapes()], **options})
-    small_trainer(callback, **(trainer or {})).fit(
-        module or digit_net(), **(fit or {"train_dataloaders": train_loader(), "val_dataloaders": val_loader()})
-    )
+    loaders = [train_loader(), val_loader()] if validate else [train_loader()]
+    small_trainer(callback, **(trainer or {})).fit(module or digit_net(), *loaders)
     return callback, sink
 
 
@@ -115,7 +114,8 @@ def test_fast_dev_run_makes_no_pictures_and_no_folder(tmp_path, caplog):
     callback = LayerVizCallback(log_dir=tmp_path / "logs")
     small_trainer(callback, fast_dev_run=True).fit(digit_net(), train_loader(), val_loader())
     assert list(tmp_path.iterdir()) == []
-    assert sum("fast_dev_run" in line.getMessage() and line.name == "layerviz_callbacks" for line in caplog.records) == 1
+    told = [line.getMessage() for line in caplog.records if line.name == "layerviz_callbacks"]
+    assert told == ["fast_dev_run: no pictures are made, and no folder."]
 
 
 def logger_of(kind, folder, name):
@@ -175,6 +175,21 @@ def test_a_fit_that_goes_on_in_the_same_trainer_goes_on_counting():
     assert sink.steps(TAG) == [0, 1, 2, 3]
 
 
+def test_a_fit_that_goes_on_keeps_its_probe():
+    inputs = []
+
+    class Inputs(Shapes):
+        def draw(self, snapshot):
+            inputs.append(snapshot.inputs["input"])
+            return []
+
+    module = digit_net()
+    callback = LayerVizCallback(log_dir=ListSink(), views=[Inputs()])
+    for _ in range(2):  # without validation data: shuffled training batches
+        small_trainer(callback, max_epochs=1).fit(module, train_loader())
+    assert len(inputs) == 3 and all(np.array_equal(inputs[0], other) for other in inputs)
+
+
 @pytest.mark.parametrize("name", NAMESPACES)
 def test_a_resumed_training_goes_on_where_it_stood(tmp_path, name):
     first = small_trainer(LayerVizCallback(log_dir=ListSink(), views=[Shapes()]), name=name)
@@ -207,7 +222,7 @@ def test_a_fault_in_a_later_epoch_is_logged_once_and_training_goes_on(caplog):
             return super().draw_layer(layer, snapshot)
 
     module = digit_net()
-    callback, sink = recorded(views=[LaterFault()], module=module, trainer={"max_epochs": 3})
+    _, sink = recorded(views=[LaterFault()], module=module, trainer={"max_epochs": 3})
     faults = [line for line in caplog.records if line.levelno == logging.ERROR]
     assert len(faults) == 1 and "on purpose" in faults[0].getMessage()
     assert sink.steps(TAG) == [0] and len(module.order) == 9
@@ -229,7 +244,7 @@ def test_a_reader_that_fails_in_a_later_epoch_leaves_training_alone(caplog):
     module = digit_net()
     module.net.drop = Moody()
     module.on_train_epoch_end = lambda: setattr(module.net.drop, "fails", True)
-    _, sink = recorded(module=module, fit={"train_dataloaders": train_loader()}, trainer={"max_epochs": 3})
+    _, sink = recorded(module=module, validate=False, trainer={"max_epochs": 3})
     assert sink.steps(TAG) == [0, 1] and len(module.order) == 9
     assert "on purpose" in caplog.text
 
@@ -335,7 +350,8 @@ def test_float64_probes_just_work():
 def test_without_lightning_the_import_says_what_to_type():
     program = (
         "import sys\n"
-        "sys.modules.update({name: None for name in ('lightning', 'lightning.pytorch', 'pytorch_lightning')})\n"
+        "hidden = ('lightning', 'lightning.pytorch', 'pytorch_lightning')\n"
+        "sys.modules.update({name: None for name in hidden})\n"
         "import layerviz_callbacks.lightning"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -223,7 +223,8 @@ def test_the_batch_is_copied():
 
 def test_the_first_samples_are_cut_out_of_any_structure():
     Pair = namedtuple("Pair", "x y")
-    batch = Pair({"image": torch.arange(10).reshape(5, 2), "scale": torch.tensor(2.0)}, [torch.ones(5), list("abcde")])
+    image = torch.arange(10).reshape(5, 2)
+    batch = Pair({"image": image, "scale": torch.tensor(2.0)}, [torch.ones(5), list("abcde")])
     cut = first_samples(batch, 2)
     assert isinstance(cut, Pair)
     assert cut.x["image"].tolist() == [[0, 1], [2, 3]] and cut.x["scale"] == 2

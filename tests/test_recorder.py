@@ -1,11 +1,12 @@
 import copy
 import logging
 import threading
+from dataclasses import replace
 
 import pytest
 from fakes import CountingReader, Kernels, ListSink, Shapes
 
-from layerviz_callbacks import ArgumentError, CallbackInUseError, SelectionError, views
+from layerviz_callbacks import ArgumentError, CallbackInUseError, Layer, SelectionError, views
 from layerviz_callbacks.recorder import Recorder
 
 
@@ -247,6 +248,24 @@ def test_a_view_twice_for_the_same_layer_raises_at_train_begin():
     twice = [Shapes(layers="conv*"), Shapes(layers=["conv1", "head"])]
     with pytest.raises(ArgumentError, match=r"holds Shapes twice for the layers \['conv1'\]"):
         recorder_of(ListSink(), views=twice).begin(CountingReader(), step=0, total=1)
+
+
+def test_a_further_call_and_output_of_a_chosen_layer_are_drawn_and_not_counted():
+    class TwiceReader(CountingReader):
+        def read(self, request):
+            snapshot = super().read(request)
+            more = {
+                "pool#2": Layer("pool#2", "MaxPooling2D", 2, output_shape=(2, 2, 2, 2), part_of="pool"),
+                "pool.1": Layer("pool.1", "MaxPooling2D", 2, output_shape=(2, 2, 2, 2), part_of="pool"),
+            }
+            return replace(snapshot, layers={**snapshot.layers, **more})
+
+    sink = ListSink()
+    recorder = recorder_of(sink, layers="pool")
+    covered = recorder.begin(TwiceReader(), step=0, total=1)
+    tags = [tag for _, tag, _ in sink.pictures if tag.startswith("shapes/")]
+    assert tags == ["shapes/02_pool", "shapes/02_pool#2", "shapes/02_pool.1"]
+    assert covered.line() == "1 of 1 chosen layers pictured"
 
 
 def test_a_missing_log_dir_is_asked_for():

@@ -47,7 +47,9 @@ def test_wide_bars_are_numbered_and_narrow_ones_are_not():
     assert numbered.shape[:2] == draw_bars(np.ones((2, 64)), scale, tiles=narrow).shape[:2] == (2, 130)
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(128, 3136), (3136, 128), (1, 1), (10, 64), (1, 3000), (64, 1)])
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(128, 3136), (3136, 128), (1, 1), (10, 64), (1, 3000), (64, 1)]
+)
 def test_a_matrix_of_any_size_fits_on_the_sheet_with_cells_of_two_pixels_at_least(rows, columns):
     fitted = fit_matrix(rows, columns)
     shape = (-(-rows // fitted.reduce_rows), -(-columns // fitted.reduce_columns))

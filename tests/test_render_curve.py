@@ -55,7 +55,7 @@ def test_a_single_sample_is_a_level_line():
 
 
 def test_a_rising_line_counted_by_hand():
-    # two columns of two pixels: the left rises from 0 to 1/2, the right from 1/2 to 1; lines are two pixels thick
+    # two columns of two pixels: the left rises from 0 to 1/2, the right to 1; lines are two pixels thick
     g, z = palette.PANEL, palette.ZERO_LINE
     assert drawn([0.0, 1.0], 6, 4, signed=False).tolist() == [
         [g, g, LINE, LINE],

@@ -11,7 +11,9 @@ def luminance(colours):
     return (linear * [0.2126, 0.7152, 0.0722]).sum(axis=-1)
 
 
-@pytest.mark.parametrize("colours", [palette.sequential(), palette.diverging()], ids=["sequential", "diverging"])
+@pytest.mark.parametrize(
+    "colours", [palette.sequential(), palette.diverging()], ids=["sequential", "diverging"]
+)
 class TestBothPalettes:
     def test_all_256_colours_are_distinct(self, colours):
         assert colours.shape == (256, 3)

@@ -9,7 +9,10 @@ def test_non_negative_values_fill_levels_from_0_to_223():
     values = np.array([[0.0, 1.0], [2.0, 4.0]])
     scale = Scale.of(values)
     assert (scale.limit, scale.signed) == (4.0, False)
-    assert scale.levels(values).tolist() == [[0, 56], [112, 223]]  # rint(223 * [0, 1/4, 1/2, 1]), half to even
+    assert scale.levels(values).tolist() == [
+        [0, 56],
+        [112, 223],
+    ]  # rint(223 * [0, 1/4, 1/2, 1]), half to even
 
 
 def test_signed_values_are_symmetric_about_level_111():

@@ -99,7 +99,8 @@ def test_too_many_axes_and_wrong_channels_are_told_with_what_torch_says(shape):
 
 
 def test_a_wrong_number_of_features_is_told():
-    assert "Linear '0' takes (sample, ..., 4); it got (2, 5)" in fault(nn.Sequential(nn.Linear(4, 1)), np.ones((2, 5)))
+    message = fault(nn.Sequential(nn.Linear(4, 1)), np.ones((2, 5)))
+    assert "Linear '0' takes (sample, ..., 4); it got (2, 5)" in message
 
 
 def test_a_wrong_dtype_is_told():

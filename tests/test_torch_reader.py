@@ -45,7 +45,8 @@ def test_outputs_equal_those_of_a_plain_hook_even_before_an_activation_in_place(
 
 def test_only_what_was_asked_for_is_copied():
     x, _ = images(2)
-    snapshot = TorchReader(ConvNet(), x).read(Request(weights=frozenset({"head"}), outputs=frozenset({"conv"})))
+    request = Request(weights=frozenset({"head"}), outputs=frozenset({"conv"}))
+    snapshot = TorchReader(ConvNet(), x).read(request)
     assert snapshot["head"].kernel is not None and snapshot["conv"].kernel is None
     assert snapshot["conv"].output is not None and snapshot["head"].output is None
     assert snapshot["conv"].kernel_shape == (4, 1, 3, 3)
@@ -139,9 +140,9 @@ def test_a_second_output_never_takes_the_name_of_an_inner_layer():
 def test_wrappers_are_taken_off_the_names():
     inner = nn.Sequential(nn.Conv1d(1, 2, 1), torch.compile(nn.ReLU(), backend="eager"))
     wrapped = torch.compile(nn.DataParallel(inner), backend="eager")
-    names = [entry.name for entry in TorchReader(wrapped, np.zeros((1, 1, 3))).entries()]
-    assert names == ["0", "1"]
-    assert [entry.has_kernel for entry in TorchReader(wrapped, np.zeros((1, 1, 3))).entries()] == [True, False]
+    entries = TorchReader(wrapped, np.zeros((1, 1, 3))).entries()
+    assert [(entry.name, entry.has_kernel) for entry in entries] == [("0", True), ("1", False)]
+    assert entries[1].module.__class__ is nn.ReLU
 
 
 def test_an_attribute_that_is_called_module_keeps_its_name():
@@ -176,6 +177,15 @@ def test_the_fused_attention_path_does_not_hide_inner_layers():
     assert snapshot["0.linear1"].output_shape == (2, 5, 16)
     assert snapshot["0.self_attn"].output_shape == (2, 5, 8)
     assert not snapshot["0.self_attn"].container and snapshot["0"].container
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors.*")
+def test_masked_positions_are_not_packed_away():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 1).eval()
+    mask = torch.tensor([[False, False, False, True, True]] * 2)
+    batch = {"src": torch.rand(2, 5, 8), "src_key_padding_mask": mask}
+    assert read_all(encoder, batch)["layers.0"].output_shape == (2, 5, 8)
 
 
 def test_a_layer_that_is_never_called_has_no_output_shape():
@@ -222,7 +232,7 @@ def test_inspect_reads_everything_and_chooses_what_was_asked_for():
     everything = inspect_torch(model, x)
     assert everything.chosen is None
     assert all(layer.output is not None for layer in everything)
-    chosen = inspect(model, Probe(x, names=["a", "b"]), layers=nn.Conv2d)  # the top-level function finds torch
+    chosen = inspect(model, Probe(x, names=["a", "b"]), layers=nn.Conv2d)  # the one at top level
     assert chosen.chosen == frozenset({"conv"})
     assert chosen["head"].output is None
     with pytest.raises(SelectionError, match="Did you mean 'conv'"):

@@ -194,6 +194,23 @@ def test_the_model_can_be_read_under_inference_mode_and_trained_afterwards():
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
+def test_a_model_that_differentiates_in_its_forward_pass_is_read_under_inference_mode():
+    class Force(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.energy = nn.Linear(2, 1, bias=False)
+
+        def forward(self, x):
+            with torch.enable_grad():
+                x = x.clone().requires_grad_()
+                return torch.autograd.grad(self.energy(x).sum(), x)[0]
+
+    model = Force()
+    with torch.inference_mode():
+        snapshot = read_all(model, np.ones((3, 2)))
+    np.testing.assert_array_equal(snapshot.outputs["output"], model.energy.weight.detach().expand(3, 2))
+
+
 def test_reading_inside_autocast_leaves_the_gradients_whole():
     def gradients(*, read):
         seed_all()

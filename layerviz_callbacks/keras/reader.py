@@ -174,6 +174,7 @@ def _layers_of(node: Node, place: int, heard: list[Heard], request: Request) -> 
                     output_shape=one.shape,
                     output=one.output,
                     container=first.container,
+                    part_of=node.name,
                 )
             )
     return layers

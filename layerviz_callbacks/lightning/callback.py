@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,14 +29,20 @@ from layerviz_callbacks.views import View
 _SAMPLES = 4  # taken from the data where no probe is given
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """The samples that were taken from the data."""
+
+    batch: Any
+    from_validation: bool
+
+
 @dataclass
 class _Fit:
     """What belongs to one `trainer.fit`."""
 
     trainer: Any
     thread: int = field(default_factory=threading.get_ident)
-    batch: Any = None
-    from_validation: bool = False
     begun: bool = False
     epoch: int = 0  # the last epoch that ended
     told_last: bool = False
@@ -95,7 +102,8 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         self._recorder = Recorder(log_dir=log_dir, **self._options)  # type: ignore[arg-type]
         self._folder: str | None = None  # of the trainer's logger, where that is used
         self._fits: dict[str, _Fit] = {}  # the one that goes on now, if any
-        self._restored: Mapping[str, Any] = {}
+        self._taken: _Taken | None = None  # kept after the fit, for checkpoints that are written then
+        self._module: Callable[[], Any] | None = None  # a weak reference to the one that was trained last
 
     @property
     def location(self) -> str:
@@ -128,7 +136,8 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
                 "Make one callback for each trainer, with a log_dir of its own."
             )
         self._fits["now"] = fit
-        self._restored = {}
+        if self._module is None or self._module() is not pl_module:
+            self._taken = None  # a training of the same module goes on with its samples
         if trainer.fast_dev_run:
             del self._fits["now"]
             logger().info("fast_dev_run: no pictures are made, and no folder.")
@@ -183,14 +192,15 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
 
     def state_dict(self) -> dict[str, Any]:
         """The samples that were taken from the data, so that a resumed training shows the same ones."""
-        fit = self._fits.get("now")
-        if fit is None or not is_restorable(fit.batch) or fit.batch is None:
+        taken = self._taken
+        if taken is None or not is_restorable(taken.batch):
             return {}
-        return {"batch": copied(fit.batch, torch.device("cpu")), "from_validation": fit.from_validation}
+        return {"batch": copied(taken.batch, torch.device("cpu")), "from_validation": taken.from_validation}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the samples of the training that is resumed."""
-        self._restored = dict(state_dict)
+        if "batch" in state_dict:
+            self._taken = _Taken(state_dict["batch"], from_validation=state_dict["from_validation"])
 
     def _fit(self, trainer: Any) -> _Fit | None:
         fit = self._fits.get("now")
@@ -198,12 +208,8 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
 
     def _keep(self, trainer: Any, batch: Any, *, from_validation: bool) -> None:
         fit = self._fit(trainer)
-        if fit is None or fit.begun or self.probe is not None or fit.batch is not None:
-            return
-        if "batch" in self._restored:
-            fit.batch, fit.from_validation = self._restored["batch"], self._restored["from_validation"]
-        else:
-            fit.batch, fit.from_validation = first_samples(batch, _SAMPLES), from_validation
+        if fit is not None and not fit.begun and self.probe is None and self._taken is None:
+            self._taken = _Taken(first_samples(batch, _SAMPLES), from_validation=from_validation)
 
     def _begin(self, fit: _Fit, module: Any) -> None:
         trainer = fit.trainer
@@ -212,6 +218,7 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         steps = self._recorder.every_n_steps is not None
         limit = trainer.max_steps if steps else trainer.max_epochs
         fit.begun, fit.step = True, trainer.global_step
+        self._module = weakref.ref(module)
         self._recorder.begin(
             self._reader(fit, module),
             step=trainer.global_step if steps else trainer.current_epoch,
@@ -229,9 +236,10 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
             self._folder = folder
 
     def _reader(self, fit: _Fit, module: Any) -> TorchReader:
-        probe = self.probe
+        probe, taken = self.probe, self._taken
         if probe is None:
-            entry = entry_of_batch(fit.trainer, module, fit.batch, from_validation=fit.from_validation)
+            batch, validates = (None, False) if taken is None else (taken.batch, taken.from_validation)
+            entry = entry_of_batch(fit.trainer, module, batch, from_validation=validates)
             return TorchReader(module, entry.probe, call=entry.run)
 
         def call() -> Any:

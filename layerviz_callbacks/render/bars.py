@@ -7,15 +7,13 @@ import numpy as np
 from layerviz_callbacks.render import palette
 from layerviz_callbacks.render.layout import Tiles
 from layerviz_callbacks.render.scale import Scale
-from layerviz_callbacks.render.text import LINE_HEIGHT, draw_line
+from layerviz_callbacks.render.text import LINE_HEIGHT, draw_line, measure
 
 LINE = 2
 
 
 SMALLEST_PITCH = 4
 LARGEST_PITCH = 48
-NUMBERED_PITCH = 30
-"""From this width on, the number of each value stands under its bar."""
 
 
 def fit_bars(count: int, width: int, height: int) -> Tiles | None:
@@ -29,13 +27,13 @@ def fit_bars(count: int, width: int, height: int) -> Tiles | None:
 def draw_bars(
     values: np.ndarray, scale: Scale, *, tiles: Tiles, dead: np.ndarray | None = None
 ) -> np.ndarray:
-    """The bars of `plain_bars`, as `fit_bars` laid them out, with numbers under wide ones.
+    """The bars of `plain_bars`, as `fit_bars` laid them out, with numbers under them where they fit.
 
     Returns:
         `(..., tiles.height, width)`, uint8
     """
     gap = 2 if tiles.width < 12 else 4
-    numbered = tiles.width >= NUMBERED_PITCH
+    numbered = tiles.width >= measure(str(values.shape[-1] - 1)) + 4
     height = tiles.height - (LINE_HEIGHT if numbered else 0)
     bars = plain_bars(values, scale, height=height, bar=tiles.width - gap, gap=gap, dead=dead)
     if not numbered:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from layerviz_callbacks.render.grid import GAP
 
@@ -12,6 +13,10 @@ WIDTH = 700
 """A sheet's width: TensorBoard's card of 350 CSS pixels, twice."""
 MARGIN = 8
 CONTENT_WIDTH = WIDTH - 2 * MARGIN
+FLAT_BODY_HEIGHT = 400
+"""The height at which a sheet can still be read on a Time Series card, which is 215 CSS pixels high."""
+FLAT_TILE_SHARE = 0.49
+"""A sheet is laid out flat where its tiles keep this share of the side they would have on a high sheet."""
 BODY_HEIGHT = 780
 """The height that a body is laid out for; with its header about 900."""
 BODY_HEIGHTS = (BODY_HEIGHT, 900, 1050, 1250, 1500, 1800)
@@ -55,6 +60,7 @@ class Tiles:
         return self.columns * (self.width + GAP) - GAP
 
 
+Found = TypeVar("Found")
 Fitter = Callable[..., "Tiles | None"]
 """`(count, width, height)`, or with a number of columns: the tiles that fit; None where none do."""
 
@@ -181,14 +187,13 @@ def fit_blocks(fit: Fitter, *, samples: int, count: int, label: int, side: bool)
         side: whether each block shows the sample's input.
     """
     while True:
-        for greatest in BODY_HEIGHTS:
-            found = [
-                blocks
-                for columns in range(1, samples + 1)
-                if (blocks := _blocks(fit, columns, samples, count, label, greatest, side=side)) is not None
-            ]
-            if found:
-                return max(found, key=lambda blocks: (_size(blocks.tiles), -blocks.columns))
+        found = [
+            max(fitting, key=lambda blocks: (_size(blocks.tiles), -blocks.columns))
+            for greatest in (FLAT_BODY_HEIGHT, *BODY_HEIGHTS)
+            if (fitting := _fitting_blocks(fit, samples, count, label, greatest, side=side))
+        ]
+        if found:
+            return _flat_or_higher(found, [blocks.tiles for blocks in found])
         if count > 1:
             count = -(-count // 2)
         elif samples > 1:
@@ -197,12 +202,21 @@ def fit_blocks(fit: Fitter, *, samples: int, count: int, label: int, side: bool)
             return Blocks(1, CONTENT_WIDTH, 0, _however_high(fit), 1, 1)
 
 
+def _fitting_blocks(
+    fit: Fitter, samples: int, count: int, label: int, greatest: int, *, side: bool
+) -> list[Blocks]:
+    tried = [
+        _blocks(fit, columns, samples, count, label, greatest, side=side) for columns in range(1, samples + 1)
+    ]
+    return [blocks for blocks in tried if blocks is not None]
+
+
 def _blocks(
     fit: Fitter, columns: int, samples: int, count: int, label: int, greatest: int, *, side: bool
 ) -> Blocks | None:
     width = (CONTENT_WIDTH + BLOCK_GAP) // columns - BLOCK_GAP
     rows = -(-samples // columns)
-    side_width = min(112, max(40, width // 6)) if side else 0
+    side_width = min(112, max(40, width // 5)) if side else 0
     room = (greatest + BLOCK_GAP) // rows - BLOCK_GAP - label
     if width < 60 or room < max(side_width, SMALLEST_TILE):
         return None
@@ -212,6 +226,16 @@ def _blocks(
 
 def _size(tiles: Tiles) -> tuple[float, int]:
     return tiles.enlarge / tiles.reduce, min(tiles.height * 3, tiles.width)
+
+
+def _flat_or_higher(found: Sequence[Found], tiles: Sequence[Tiles]) -> Found:
+    """The first of the layouts, from flat to high, unless the second has far larger tiles."""
+    keeps = len(found) == 1 or _side(tiles[0]) >= FLAT_TILE_SHARE * _side(tiles[1])
+    return found[0 if keeps else 1]
+
+
+def _side(tiles: Tiles) -> float:
+    return float((tiles.height * tiles.width) ** 0.5)
 
 
 def _however_high(fit: Fitter) -> Tiles:
@@ -225,10 +249,10 @@ def _however_high(fit: Fitter) -> Tiles:
 def fit_count(fit: Fitter, count: int) -> tuple[int, Tiles]:
     """The largest tiles for one grid on a sheet, and how many of `count` fit."""
     while True:
-        for height in (BODY_HEIGHT * 3 // 4, *BODY_HEIGHTS):
-            tiles = fit(count, CONTENT_WIDTH, height)
-            if tiles is not None:
-                return count, tiles
+        heights = (FLAT_BODY_HEIGHT, BODY_HEIGHT * 3 // 4, *BODY_HEIGHTS)
+        found = [tiles for height in heights if (tiles := fit(count, CONTENT_WIDTH, height)) is not None]
+        if found:
+            return count, _flat_or_higher(found, found)
         if count == 1:
             return 1, _however_high(fit)
         count = -(-count // 2)

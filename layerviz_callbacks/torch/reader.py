@@ -160,6 +160,7 @@ def _layers_of(
             yield Layer(
                 key, kind, place, kernel_shape=weights.get("kernel_shape") if key in calls else None,
                 output_shape=shapes[key], output=arrays.get(key), container=container,
+                part_of=name,
             )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from layerviz_callbacks.views.words import count_of, size_of
 MAX_SAMPLES = 16
 MAX_COMPONENTS = 12
 MAX_BARS = 128
+MAX_BAR_ROWS = 8
 _GAP = 12
 
 
@@ -107,7 +108,9 @@ def _fit_images(height: int, width: int, count: int) -> tuple[int, Tiles]:
         tiles = fit_tiles(height, width, 1, room, min(460, 760 // rows - LINE_HEIGHT - _GAP))
         if tiles is None:
             continue
-        if best is None or tiles.enlarge * best[1].reduce >= best[1].enlarge * tiles.reduce:
+        full_rows = best is not None and count % columns == 0 and count % best[0] != 0
+        share = 0.7 if full_rows else 1.0
+        if best is None or tiles.enlarge * best[1].reduce >= share * best[1].enlarge * tiles.reduce:
             best = columns, tiles
     return best or (1, Tiles(1, 1, height, width))
 
@@ -146,6 +149,7 @@ def _labelled_blocks(drawn: np.ndarray, labels: Sequence[str], columns: int) -> 
 
 def _bars(tag: str, name: str, array: np.ndarray, labels: Sequence[str]) -> Picture:
     count = min(array.shape[-1], MAX_BARS)
+    labels = labels[:MAX_BAR_ROWS]
     values = as_floats(array[: len(labels), :count])
     scale = Scale.of(values)
     height = max(80, 760 // len(labels) - LINE_HEIGHT - _GAP)

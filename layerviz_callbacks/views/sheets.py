@@ -30,7 +30,7 @@ def make_sheet(
     ```text
     conv1                        epoch 3/12     name, when
     Conv2D 3x3, 32 of 64 channels               facts
-    -0.4 [colour bar] 0.4    x 3 dead           key
+    -0.4 [colour bar] 0.4    x 3 all zero       key
     1 pixel = mean of 2x2                       notes
     body
     ```
@@ -90,8 +90,8 @@ def mark_key(
     mark = sheet.swatch(palette.DEAD) if ground is None else sheet.cross_swatch(ground)
     marked = "marked" if ground is None else "crossed out"
     for name, found, meaning in (
-        ("dead", zero, "zero everywhere"),
-        ("constant", constant, "the same value everywhere"),
+        ("all zero", zero, "zero in all that is drawn"),
+        ("constant", constant, "one value in all that is drawn"),
     ):
         if found.any():
             words = f"{int(found.sum())} {name}"
