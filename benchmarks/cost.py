@@ -91,8 +91,8 @@ def lightning_training(digits):
             [] if log_dir is None else [LayerVizCallback(digits.probe(channel_axis=1), log_dir=log_dir)]
         )
         trainer = Trainer(
-            max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_checkpointing=False, callbacks=callbacks,
-            enable_progress_bar=False, enable_model_summary=False,
+            max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_checkpointing=False,
+            callbacks=callbacks, enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip
         began = time.perf_counter()
         trainer.fit(model, DataLoader(data, batch_size=32, shuffle=True))
@@ -105,7 +105,8 @@ def main():
     logging.getLogger("layerviz_callbacks").setLevel(logging.ERROR)
     digits = load_digits()
     print(
-        f"{EPOCHS} epochs of {len(digits.train_labels)} digits, default views, each epoch; {ROUNDS} rounds in turn"
+        f"{EPOCHS} epochs of {len(digits.train_labels)} digits, default views, each epoch; "
+        f"{ROUNDS} rounds in turn"
     )
     print(f"{'':10} {'off':>8} {'on':>8} {'on/off':>8} {'a recorded epoch':>18}")
     for name, make in (("keras", keras_training), ("lightning", lightning_training)):

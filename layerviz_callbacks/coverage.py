@@ -50,7 +50,9 @@ class Coverage:
     def markdown(self) -> str:
         """The same in full, as a Markdown table for TensorBoard's text tab."""
         rows = [f"| {_cell(name)} | pictured |" for name in self.pictured]
-        rows += [f"| {_cell(name)} | not pictured: {_cell(reason)} |" for name, reason in self.missing.items()]
+        rows += [
+            f"| {_cell(name)} | not pictured: {_cell(reason)} |" for name, reason in self.missing.items()
+        ]
         rows += [
             f"| {_cell(name)} | no {family}: {_cell(reason)} |"
             for (name, family), reason in self.partial.items()
@@ -88,7 +90,9 @@ def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | Non
         else:
             pictured.append(layer.name)
             expected = {view.family for view in wanted if _expects(view, layer)}
-            partial.update({(layer.name, family): why for family, why in refusals.items() if family in expected})
+            partial.update(
+                {(layer.name, family): why for family, why in refusals.items() if family in expected}
+            )
     return Coverage(tuple(pictured), missing, partial, chosen)
 
 

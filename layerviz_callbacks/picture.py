@@ -54,9 +54,7 @@ class Picture:
             image = Image.fromarray(self.pixels)
             image.putpalette(np.ascontiguousarray(self.palette, np.uint8).tobytes())
         buffer = io.BytesIO()
-        image.save(
-            buffer, "PNG", compress_level=_ZLIB_LEVEL, compress_type=_ZLIB_RUN_LENGTH_STRATEGY
-        )
+        image.save(buffer, "PNG", compress_level=_ZLIB_LEVEL, compress_type=_ZLIB_RUN_LENGTH_STRATEGY)
         return buffer.getvalue()
 
     def save(self, path: str | Path) -> None:

@@ -146,7 +146,7 @@ def _common_length(arrays: Mapping[str, np.ndarray]) -> int:
             f"The probe's inputs do not agree in their number of samples (the first axis): {shapes}. "
             "Cut all of them at the same samples, for example [image[:4], age[:4]]."
         )
-    return lengths.pop()
+    return int(lengths.pop())
 
 
 def _check_values(name: str, array: np.ndarray) -> None:

@@ -125,7 +125,9 @@ class Recorder:
             self._release()
             raise
 
-    def epoch_end(self, epoch: int, *, metrics: Mapping[str, float] | None = None, last: bool = False) -> None:
+    def epoch_end(
+        self, epoch: int, *, metrics: Mapping[str, float] | None = None, last: bool = False
+    ) -> None:
         """Record the end of an epoch where one is due.
 
         Args:
@@ -239,7 +241,9 @@ class Recorder:
                 pictures += planned.view.draw(snapshot.choose(planned.names))
             except Exception as error:  # noqa: BLE001
                 planned.off = True
-                self._fault(f"the view {type(planned.view).__name__}", error, consequence="it is switched off")
+                self._fault(
+                    f"the view {type(planned.view).__name__}", error, consequence="it is switched off"
+                )
         return pictures
 
     def _write(self, pictures: Sequence[Picture], step: int) -> None:
@@ -297,7 +301,8 @@ def _checked_views(views: Sequence[View] | None) -> list[View]:
         return [views]
     if isinstance(views, (str, type)) or not isinstance(views, Sequence) or not views:
         raise ArgumentError(
-            f"views={views!r} is not a list of views. Pass for example views=[views.Filters(), views.FeatureMaps()]."
+            f"views={views!r} is not a list of views. "
+            "Pass for example views=[views.Filters(), views.FeatureMaps()]."
         )
     for view in views:
         if isinstance(view, type) and issubclass(view, View):
@@ -309,7 +314,9 @@ def _checked_views(views: Sequence[View] | None) -> list[View]:
             )
     for place, view in enumerate(views):
         for other in views[:place]:
-            if other is view or (other.family == view.family and other.layers is None and view.layers is None):
+            if other is view or (
+                other.family == view.family and other.layers is None and view.layers is None
+            ):
                 raise ArgumentError(
                     f"views holds {type(view).__name__} twice: both would draw the same pictures. "
                     "Leave one out, or give each its own layers=."
@@ -331,7 +338,8 @@ def _plan(
             both = sorted(other.reads & reads)
             if other.view.family == view.family and both:
                 raise ArgumentError(
-                    f"views holds {type(view).__name__} twice for the layers {both}. Give each its own layers=."
+                    f"views holds {type(view).__name__} twice for the layers {both}. "
+                    "Give each its own layers=."
                 )
         plan.append(_PlannedView(view, names, reads))
     return plan

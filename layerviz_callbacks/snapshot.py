@@ -122,7 +122,7 @@ class Snapshot:
         if not views:
             from layerviz_callbacks.views import default_views  # the one import upwards, by need
 
-            views = default_views()
+            views = tuple(default_views())
         return [picture for view in views for picture in view.draw(self)]
 
     def summary(self) -> str:
@@ -141,11 +141,15 @@ class Snapshot:
         header, *rows = _summary_rows(self)
         head = "".join(f"<th style='text-align:left'>{cell}</th>" for cell in header)
         body = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            "<tr>"
+            + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in row)
+            + "</tr>"
             for row in rows
         )
         caption = html.escape(self.when or "model") + f", {len(self.probe)} probe samples"
-        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return (
+            f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
 
     def __repr__(self) -> str:
         when = f", {self.when}" if self.when else ""

@@ -21,7 +21,11 @@ class CountingReader:
         self.fail_with = None
 
     def entries(self):
-        return [LayerEntry("conv1", None, True), LayerEntry("pool", None, False), LayerEntry("head", None, True)]
+        return [
+            LayerEntry("conv1", None, True),
+            LayerEntry("pool", None, False),
+            LayerEntry("head", None, True),
+        ]
 
     def read(self, request):
         self.requests.append(request)

@@ -26,7 +26,8 @@ def test_the_demo_learns_the_digits_and_says_where_the_pictures_are(framework, t
     pytest.importorskip("sklearn")
     pytest.importorskip(framework)
     result = subprocess.run(
-        [sys.executable, "-m", "layerviz_callbacks", "demo", "--framework", framework, "--out", str(tmp_path / "a demo")],
+        [sys.executable, "-m", "layerviz_callbacks", "demo", "--framework", framework,
+         "--out", str(tmp_path / "a demo")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr  # 0: at least 95 % of held-out digits right

@@ -77,7 +77,9 @@ def faults(part, source):
             yield f"{part or '__init__'} imports the framework {root}"
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_imports_go_down_the_floors(path):
     assert part_of(path) in FLOORS, "a new part of the package needs a floor"
     assert list(faults(part_of(path), path.read_text())) == []

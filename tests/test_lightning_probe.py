@@ -165,7 +165,7 @@ def test_where_nothing_works_one_is_told_to_pass_a_probe():
         snapshots_of(module, train_loader())
 
 
-def test_the_dry_run_logs_nothing_and_leaves_no_trace():
+def test_the_dry_run_logs_nothing_and_leaves_no_trace(tmp_path):
     seen = []
 
     class Records(namespace().loggers.CSVLogger):
@@ -183,8 +183,8 @@ def test_the_dry_run_logs_nothing_and_leaves_no_trace():
         small_trainer(*callbacks, logger=Records(folder)).fit(module, train_loader(), val_loader())
         return list(seen), module.visits, "log" in vars(module)
 
-    with_it = run(LayerVizCallback(log_dir=ListSink(), views=[Keeps()]), folder="unused")
-    assert with_it == run(folder="unused")
+    with_it = run(LayerVizCallback(log_dir=ListSink(), views=[Keeps()]), folder=tmp_path)
+    assert with_it == run(folder=tmp_path)
     assert with_it[1] == 3 and with_it[2] is False  # one sanity check and two epochs
 
 

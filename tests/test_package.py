@@ -36,7 +36,8 @@ def test_the_wheel_holds_every_file_of_the_package(built):
 
 def test_the_sdist_can_build_and_test_itself(built):
     (sdist,) = built.glob("*.tar.gz")
-    names = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "Makefile", "constraints.txt"}
     assert wanted <= names
     assert "layerviz_callbacks/py.typed" in names
@@ -47,7 +48,10 @@ def test_twine_accepts_both(built):
     pytest.importorskip("twine")
     files = [str(path) for path in built.iterdir()]
     result = subprocess.run(
-        [sys.executable, "-m", "twine", "check", "--strict", *files], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "twine", "check", "--strict", *files],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stdout
 

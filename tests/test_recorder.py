@@ -117,8 +117,8 @@ def test_the_coverage_is_told_once_in_the_log_and_as_text(caplog):
         train(recorder, reader, 1)
         train(recorder, reader, 1)
     line = (
-        "1 of 3 layers pictured; 2 not: pool (no kernel of their own; add their names to layers= to see their "
-        "outputs), head (too deep)"
+        "1 of 3 layers pictured; 2 not: pool (no kernel of their own; add their names to layers= to see "
+        "their outputs), head (too deep)"
     )
     assert [record.message for record in caplog.records] == [f"{line}. Pictures: memory"]
     assert len(sink.texts) == 1

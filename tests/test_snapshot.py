@@ -8,7 +8,9 @@ from layerviz_callbacks.errors import ArgumentError
 def snapshot():
     batch = np.zeros((2, 4, 4, 1))
     layers = {
-        "conv<1>": Layer("conv<1>", "Conv2D", 1, parameters=1020, kernel_shape=(2, 1, 3, 3), output_shape=(2, 4, 4, 2)),
+        "conv<1>": Layer(
+            "conv<1>", "Conv2D", 1, parameters=1020, kernel_shape=(2, 1, 3, 3), output_shape=(2, 4, 4, 2)
+        ),
         "late": Layer("late", "Dense", 2),
     }
     return Snapshot(layers, Probe(batch), {"input": batch}, when="epoch 3/5")

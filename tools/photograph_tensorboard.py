@@ -56,9 +56,10 @@ def photograph(url, path, size=(1600, 1000)):
         subprocess.run(
             [
                 shutil.which("chromium") or "chromium", "--headless", "--no-sandbox", "--disable-gpu",
-                "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-                "--disable-sync", "--hide-scrollbars", f"--user-data-dir={profile}",
-                f"--window-size={size[0]},{size[1]}", "--virtual-time-budget=20000", f"--screenshot={path}", url,
+                "--disable-quic", "--no-first-run", "--disable-background-networking",
+                "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+                f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}",
+                "--virtual-time-budget=20000", f"--screenshot={path}", url,
             ],
             check=True, capture_output=True, timeout=120,
         )  # fmt: skip

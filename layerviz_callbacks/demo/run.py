@@ -33,13 +33,16 @@ def run(*, out: Path, epochs: int, frameworks: tuple[str, ...], tell: Callable[[
     for module, extra in [("sklearn", "demo"), *((name, name) for name in frameworks)]:
         if find_spec(module) is None:
             raise ArgumentError(
-                f"the demo needs {module}, which is not installed. Type: pip install 'layerviz_callbacks[{extra}]'"
+                f"the demo needs {module}, which is not installed. "
+                f"Type: pip install 'layerviz_callbacks[{extra}]'"
             )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notices
     digits = load_digits()
     accuracies = {}
     for framework in frameworks:
-        tell(f"\n{framework}: a small convnet on {len(digits.train_labels)} scanned digits, {epochs} epochs\n")
+        tell(
+            f"\n{framework}: a small convnet on {len(digits.train_labels)} scanned digits, {epochs} epochs\n"
+        )
         if framework == "keras":
             from layerviz_callbacks.demo.train_keras import train_keras as train
         else:

@@ -30,7 +30,9 @@ def train_lightning(digits: Digits, *, out: Path, epochs: int) -> float:
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             maps = torch.relu(self.conv2(torch.relu(self.conv1(images))))
-            return self.head(torch.relu(self.hidden(self.dropout(self.pool(maps).flatten(1)))))
+            hidden: torch.Tensor = self.hidden(self.dropout(self.pool(maps).flatten(1)))
+            scores: torch.Tensor = self.head(torch.relu(hidden))
+            return scores
 
         def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
             images, labels = batch

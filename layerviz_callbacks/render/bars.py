@@ -12,7 +12,7 @@ from layerviz_callbacks.render.text import LINE_HEIGHT, draw_line, measure
 LINE = 2
 
 
-SMALLEST_PITCH = 4
+SMALLEST_PITCH = 5
 LARGEST_PITCH = 48
 
 

@@ -188,7 +188,7 @@ def fit_blocks(fit: Fitter, *, samples: int, count: int, label: int, side: bool)
     """
     while True:
         found = [
-            max(fitting, key=lambda blocks: (_size(blocks.tiles), -blocks.columns))
+            max(fitting, key=_worth)
             for greatest in (FLAT_BODY_HEIGHT, *BODY_HEIGHTS)
             if (fitting := _fitting_blocks(fit, samples, count, label, greatest, side=side))
         ]
@@ -216,7 +216,7 @@ def _blocks(
 ) -> Blocks | None:
     width = (CONTENT_WIDTH + BLOCK_GAP) // columns - BLOCK_GAP
     rows = -(-samples // columns)
-    side_width = min(112, max(40, width // 5)) if side else 0
+    side_width = min(112, max(40, width // 6)) if side else 0
     room = (greatest + BLOCK_GAP) // rows - BLOCK_GAP - label
     if width < 60 or room < max(side_width, SMALLEST_TILE):
         return None
@@ -224,8 +224,10 @@ def _blocks(
     return None if tiles is None else Blocks(columns, width, side_width, tiles, samples, count)
 
 
-def _size(tiles: Tiles) -> tuple[float, int]:
-    return tiles.enlarge / tiles.reduce, min(tiles.height * 3, tiles.width)
+def _worth(blocks: Blocks) -> tuple[float, float]:
+    """Large tiles first; a block as wide as the sheet reads better than narrow ones side by side."""
+    tiles, wide = blocks.tiles, 0.9 ** (blocks.columns - 1)
+    return wide * tiles.enlarge / tiles.reduce, wide * min(tiles.height * 3, tiles.width)
 
 
 def _flat_or_higher(found: Sequence[Found], tiles: Sequence[Tiles]) -> Found:
