@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from layerviz_callbacks.snapshot import Layer, Snapshot
+from layerviz_callbacks.views import probe_refusal
 
 if TYPE_CHECKING:
     from layerviz_callbacks.views import View
@@ -23,12 +24,14 @@ class Coverage:
         missing: the others with the reason.
         partial: pictured layers that one of the views had to leave out, as `(name, family)` with the reason.
         chosen: whether the user chose the layers; then the ones not chosen are not counted.
+        inputs: the probe's inputs that cannot be pictured, with the reason.
     """
 
     pictured: tuple[str, ...]
     missing: Mapping[str, str]
     partial: Mapping[tuple[str, str], str] = field(default_factory=dict)
     chosen: bool = False
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def line(self) -> str:
         """One line for the log.
@@ -45,6 +48,7 @@ class Coverage:
             parts.append(f"{len(self.missing)} not: " + ", ".join(reasons))
         for (family, reason), names in self._partial_by_reason().items():
             parts.append(f"no {family} of {_listed(names)} ({reason})")
+        parts += [f"no picture of the probe's {name} ({reason})" for name, reason in self.inputs.items()]
         return "; ".join(parts)
 
     def markdown(self) -> str:
@@ -93,7 +97,8 @@ def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | Non
             partial.update(
                 {(layer.name, family): why for family, why in refusals.items() if family in expected}
             )
-    return Coverage(tuple(pictured), missing, partial, chosen)
+    inputs = {name: why for name, array in snapshot.inputs.items() if (why := probe_refusal(array))}
+    return Coverage(tuple(pictured), missing, partial, chosen, inputs)
 
 
 def _expects(view: View, layer: Layer) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from layerviz_callbacks.views.base import View
 from layerviz_callbacks.views.feature_maps import FeatureMaps
 from layerviz_callbacks.views.filters import Filters
-from layerviz_callbacks.views.probe_input import draw_probe
+from layerviz_callbacks.views.probe_input import draw_probe, probe_refusal
 
-__all__ = ["FeatureMaps", "Filters", "View", "default_views", "draw_probe"]
+__all__ = ["FeatureMaps", "Filters", "View", "default_views", "draw_probe", "probe_refusal"]
 
 
 def default_views() -> list[View]:
