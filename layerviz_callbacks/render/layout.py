@@ -123,7 +123,13 @@ def _factors(longest: int) -> list[tuple[int, int]]:
 
 @lru_cache(maxsize=1024)
 def fit_panels(
-    count: int, width: int, height: int, *, aspect: float = 3.0, columns: int | None = None
+    count: int,
+    width: int,
+    height: int,
+    *,
+    aspect: float = 3.0,
+    columns: int | None = None,
+    narrowest: int = SMALLEST_PANEL,
 ) -> Tiles | None:
     """The largest panels for `count` curves that fit into `width` x `height` pixels; None where none do.
 
@@ -133,6 +139,7 @@ def fit_panels(
         height: pixels there are.
         aspect: how much wider than high a panel should be.
         columns: panels in a row; None: as many as serve best.
+        narrowest: a panel's least width; a trace over time needs more than a kernel.
     """
     best = None
     best_score = 0.0
@@ -141,7 +148,7 @@ def fit_panels(
         panel_width = ((width + GAP) // tried - GAP) // 2 * 2
         tallest = min(150, max(SMALLEST_PANEL, int(panel_width / aspect * 1.6)))
         panel_height = min((height + GAP) // rows - GAP, tallest)
-        if panel_width < SMALLEST_PANEL or panel_height < SMALLEST_PANEL:
+        if panel_width < narrowest or panel_height < SMALLEST_PANEL:
             continue
         score = min(panel_width / aspect, panel_height)
         if score > best_score:

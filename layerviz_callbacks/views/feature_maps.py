@@ -34,6 +34,9 @@ from layerviz_callbacks.views.words import count_of, size_of
 DEFAULT_CHANNELS = {0: 64, 1: 16, 2: 32}
 """How many channels are drawn by default, by the number of the maps' dimensions."""
 
+NARROWEST_TRACE = 100
+"""Pixels a trace over time is wide at least, so that its onset can be told from its end."""
+
 
 class FeatureMaps(View):
     """Each sample's channels: tiles for 2-D, small curves for 1-D, bars for vectors.
@@ -172,7 +175,7 @@ def _fit(space: tuple[int, ...], count: int, width: int, height: int) -> Tiles |
     if len(space) == 2:
         return fit_tiles(*space, count, width, height)
     if len(space) == 1:
-        return fit_panels(count, width, height)
+        return fit_panels(count, width, height, narrowest=NARROWEST_TRACE)
     return fit_bars(count, width, height)
 
 
