@@ -103,7 +103,7 @@ def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | Non
 
 def _expects(view: View, layer: Layer) -> bool:
     """A pooling layer has no filters, and nobody misses them."""
-    return "weights" not in view.needs or layer.kernel_shape is not None
+    return not view.needs & {"kernels", "weights"} or layer.kernel_shape is not None
 
 
 def _joined(layer: Layer, refusals: Mapping[str, str]) -> str:

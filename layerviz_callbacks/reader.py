@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from layerviz_callbacks.cut import KernelCut, OutputCut
 from layerviz_callbacks.snapshot import Snapshot
 
 
@@ -28,12 +30,19 @@ class Request:
     """What a Reader is asked for, so that nobody pays for what no view draws.
 
     Attributes:
-        weights: the names of the layers whose kernels and weights are needed.
+        kernels: the names of the layers whose kernels are needed.
+        weights: the names of the layers whose kernels and all other weights are needed.
         outputs: the names of the layers whose outputs are needed.
+        kernel_cuts: by `Layer.name` (that of a further kernel too), the part of a kernel that is enough.
+        output_cuts: by `Layer.name` (that of a further call or output too), the part that is enough. What
+            is not named in the two is copied whole.
     """
 
+    kernels: frozenset[str] = frozenset()
     weights: frozenset[str] = frozenset()
     outputs: frozenset[str] = frozenset()
+    kernel_cuts: Mapping[str, KernelCut] = field(default_factory=dict)
+    output_cuts: Mapping[str, OutputCut] = field(default_factory=dict)
 
 
 class Reader(Protocol):
@@ -49,7 +58,9 @@ class Reader(Protocol):
         """Every layer of the model, in the model's order, without running it."""
 
     def read(self, request: Request) -> Snapshot:
-        """Run the probe once (only where outputs are asked for) and copy what was asked for.
+        """Run the probe once (for outputs, or for shapes not known yet) and copy what was asked for.
+
+        Without outputs asked for, the snapshot has the shapes of all outputs all the same.
 
         Raises:
             ProbeError: the model cannot be called with the probe.

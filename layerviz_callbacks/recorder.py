@@ -14,19 +14,12 @@ from layerviz_callbacks.coverage import Coverage, coverage
 from layerviz_callbacks.errors import ArgumentError, CallbackInUseError, check_choice, check_count
 from layerviz_callbacks.messages import logger
 from layerviz_callbacks.picture import Picture
-from layerviz_callbacks.reader import LayerEntry, Reader, Request
-from layerviz_callbacks.selection import Selector, check_selector, select
+from layerviz_callbacks.plan import PlannedView, checked_views, plan_of, request_of
+from layerviz_callbacks.reader import Reader, Request
+from layerviz_callbacks.selection import Selector, check_selector
 from layerviz_callbacks.sinks import Sink, sink_of
 from layerviz_callbacks.snapshot import Snapshot
-from layerviz_callbacks.views import View, default_views, draw_probe
-
-
-@dataclass
-class _PlannedView:
-    view: View
-    names: frozenset[str] | None  # the layers the user chose for it; None: it chooses by itself
-    reads: frozenset[str] = frozenset()  # the layers whose arrays it needs
-    off: bool = False  # it failed and was switched off
+from layerviz_callbacks.views import View, draw_probe
 
 
 @dataclass
@@ -36,7 +29,8 @@ class _Training:
     reader: Reader
     total: int | None
     offset: int  # steps of earlier trainings of the same model with this recorder
-    plan: list[_PlannedView] = field(default_factory=list)
+    plan: list[PlannedView] = field(default_factory=list)
+    shapes: Snapshot | None = None  # read before the first picture: what is there to be drawn
 
 
 class Recorder:
@@ -70,7 +64,7 @@ class Recorder:
         check_count("every_n_steps", every_n_steps, optional=True)
         check_choice("on_error", on_error, ["warn", "raise"])
         self.layers = layers
-        self.views = _checked_views(views)
+        self.views = checked_views(views)
         self.every_n_epochs = every_n_epochs
         self.every_n_steps = every_n_steps
         self.on_error = on_error
@@ -187,9 +181,9 @@ class Recorder:
         if not known:
             self._last_step = step
         training = _Training(reader, total, offset=max(0, self._last_step - step))
-        training.plan = _plan(self.views, self.layers, reader.entries())
-        snapshot = reader.read(_request(training.plan))
-        covered = coverage(snapshot, [(planned.view, planned.names) for planned in training.plan])
+        training.plan = plan_of(self.views, self.layers, reader.entries())
+        training.shapes = reader.read(Request())
+        covered = coverage(training.shapes, [(planned.view, planned.names) for planned in training.plan])
         if self._sinks is None:
             if log_dir is None:
                 raise ArgumentError("log_dir is missing. Pass a folder, for example log_dir='logs'.")
@@ -204,22 +198,24 @@ class Recorder:
             logger().info("%s. Pictures: %s", covered.line(), self.location)
             self._each_sink(lambda sink: sink.write_text("layers pictured", covered.markdown(), first))
         if first == 0:
-            self._write(self._draw_probe(snapshot), step=0)
+            self._write(self._draw_probe(training.shapes), step=0)
             if initial:
+                snapshot = reader.read(request_of(training.plan, training.shapes))
                 shown = replace(snapshot, step=0, when="before training")
                 self._write(self._draw(shown, training.plan), step=0)
         self._each_sink(lambda sink: sink.flush())
         return covered
 
     def _record_guarded(
-        self, step: int, plan: Sequence[_PlannedView], when: str, metrics: Mapping[str, float] | None
+        self, step: int, plan: Sequence[PlannedView], when: str, metrics: Mapping[str, float] | None
     ) -> None:
         plan = [planned for planned in plan if not planned.off]
-        if not plan or not self._live_sinks or self._training is None:
+        training = self._training
+        if not plan or not self._live_sinks or training is None or training.shapes is None:
             return
         self._last_step = step
         try:
-            snapshot = self._training.reader.read(_request(plan))
+            snapshot = training.reader.read(request_of(plan, training.shapes))
         except Exception as error:  # noqa: BLE001  any fault of ours must leave the training alone
             self._fault("reading the model", error)
             return
@@ -234,7 +230,7 @@ class Recorder:
             self._fault("drawing the probe", error)
             return []
 
-    def _draw(self, snapshot: Snapshot, plan: Sequence[_PlannedView]) -> list[Picture]:
+    def _draw(self, snapshot: Snapshot, plan: Sequence[PlannedView]) -> list[Picture]:
         pictures: list[Picture] = []
         for planned in plan:
             try:
@@ -292,61 +288,3 @@ def _weak(model: Any) -> Any:
         return weakref.ref(model)
     except TypeError:
         return None
-
-
-def _checked_views(views: Sequence[View] | None) -> list[View]:
-    if views is None:
-        return default_views()
-    if isinstance(views, View):
-        return [views]
-    if isinstance(views, (str, type)) or not isinstance(views, Sequence) or not views:
-        raise ArgumentError(
-            f"views={views!r} is not a list of views. "
-            "Pass for example views=[views.Filters(), views.FeatureMaps()]."
-        )
-    for view in views:
-        if isinstance(view, type) and issubclass(view, View):
-            raise ArgumentError(f"views=[{view.__name__}] is a class. Type views.{view.__name__}().")
-        if not isinstance(view, View):
-            raise ArgumentError(
-                f"views=[... {view!r} ...] is not a view. Allowed: objects from layerviz_callbacks.views, "
-                "such as views.Filters()."
-            )
-    for place, view in enumerate(views):
-        for other in views[:place]:
-            if other is view or (
-                other.family == view.family and other.layers is None and view.layers is None
-            ):
-                raise ArgumentError(
-                    f"views holds {type(view).__name__} twice: both would draw the same pictures. "
-                    "Leave one out, or give each its own layers=."
-                )
-    return list(views)
-
-
-def _plan(
-    views: Sequence[View], layers: Selector | None, entries: Sequence[LayerEntry]
-) -> list[_PlannedView]:
-    pairs = [(entry.name, entry.module) for entry in entries]
-    kernels = frozenset(entry.name for entry in entries if entry.has_kernel)
-    plan: list[_PlannedView] = []
-    for view in views:
-        selector = view.layers if view.layers is not None else layers
-        names = None if selector is None else frozenset(select(selector, pairs))
-        reads = kernels if names is None else names
-        for other in plan:
-            both = sorted(other.reads & reads)
-            if other.view.family == view.family and both:
-                raise ArgumentError(
-                    f"views holds {type(view).__name__} twice for the layers {both}. "
-                    "Give each its own layers=."
-                )
-        plan.append(_PlannedView(view, names, reads))
-    return plan
-
-
-def _request(plan: Sequence[_PlannedView]) -> Request:
-    def needed(what: str) -> frozenset[str]:
-        return frozenset(name for planned in plan if what in planned.view.needs for name in planned.reads)
-
-    return Request(weights=needed("weights"), outputs=needed("outputs"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from layerviz_callbacks.cut import Taken
 from layerviz_callbacks.errors import SelectionError, did_you_mean
 from layerviz_callbacks.probe import Probe
 
@@ -26,16 +27,20 @@ class Layer:
         kind: the layer's class name, such as "Conv2D".
         place: the layer's place in the model, from 1 on.
         parameters: the number of its own parameters (those of inner layers not counted).
-        kernel_shape: `(out, in, *space)`, or None where the layer has no kernel.
+        kernel_shape: `(out, in, *space)` in full, or None where the layer has no kernel.
         kernel: the kernel as `(out, in, *space)`; None where it has none or none was asked for.
             Depthwise and grouped kernels hold the channels of their group only: `(out, in/groups, *space)`.
         weights: the layer's other weights under their own names, such as "bias".
         output_shape: the output's full shape `(sample, *space, channel)`, or None where it was not called.
         output: the output `(sample, *space, channel)`, float32; None where none was asked for.
+        kernel_taken: which part of it `kernel` is; None: all of it.
+        output_taken: which part of it `output` is; None: all of it.
+        gates: the names of the equal parts of the kernel's output axis, in their order, such as
+            `("input", "forget", "cell", "output")` of an LSTM; empty where it has one meaning.
         container: the layer only holds other layers (a block, a nested model).
         refusal: why nothing could be read of it, in words; empty where it could.
-        part_of: the layer's own name, where this is a further call (`name#2`) or a further output
-            (`name.1`) of it; empty for the first output of the first call.
+        part_of: the layer's own name, where this is a further call (`name#2`), a further output
+            (`name.1`) or a further kernel (`name.recurrent_kernel`) of it; empty for the first ones.
     """
 
     name: str
@@ -50,6 +55,9 @@ class Layer:
     container: bool = False
     refusal: str = ""
     part_of: str = ""
+    kernel_taken: Taken | None = None
+    output_taken: Taken | None = None
+    gates: tuple[str, ...] = ()
 
     @property
     def base_name(self) -> str:
@@ -156,6 +164,12 @@ class Snapshot:
         return f"Snapshot({len(self)} layers, {len(self.probe)} samples{when})"
 
 
+def _output_words(layer: Layer) -> str:
+    if layer.output_shape is not None:
+        return str(layer.output_shape)
+    return "" if layer.part_of or layer.kind == "Parameter" else "not called"
+
+
 def _summary_rows(snapshot: Snapshot) -> list[tuple[str, str, str, str, str]]:
     rows = [("layer", "kind", "kernel (out, in, *space)", "output (sample, *space, channel)", "parameters")]
     for layer in snapshot:
@@ -164,7 +178,7 @@ def _summary_rows(snapshot: Snapshot) -> list[tuple[str, str, str, str, str]]:
                 layer.name,
                 layer.kind,
                 "" if layer.kernel_shape is None else str(layer.kernel_shape),
-                "not called" if layer.output_shape is None else str(layer.output_shape),
+                _output_words(layer),
                 f"{layer.parameters:,}",
             )
         )

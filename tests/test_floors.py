@@ -10,16 +10,17 @@ PACKAGE = Path(__file__).parent.parent / "layerviz_callbacks"
 FLOORS = {
     "errors": 0, "messages": 0,
     "render": 1, "picture": 1, "probe": 1, "selection": 1,
-    "snapshot": 2,
-    "reader": 3, "views": 3, "sinks": 3,
-    "coverage": 4,
-    "recorder": 5,
-    "keras": 6, "torch": 6,
-    "lightning": 7,
-    "": 8, "demo": 8, "cli": 9, "__main__": 10,
+    "cut": 2,
+    "snapshot": 3,
+    "reader": 4, "views": 4, "sinks": 4,
+    "coverage": 5, "plan": 5,
+    "recorder": 6,
+    "keras": 7, "torch": 7,
+    "lightning": 8,
+    "": 9, "demo": 9, "cli": 10, "__main__": 11,
 }  # fmt: skip
 # Imports by need, inside a function, that go upwards: each is a convenience of the public API.
-UPWARDS_BY_NEED = {("snapshot", "views")}
+UPWARDS_BY_NEED = {("snapshot", "views"), ("snapshot", "sinks")}
 FRAMEWORKS = {"keras", "tensorflow", "tf_keras", "torch", "jax", "lightning", "pytorch_lightning"}
 DOORS = {
     "keras": {"keras", "tensorflow", "tf_keras", "torch", "jax"},  # Keras runs on three of them

@@ -297,4 +297,4 @@ def test_one_forward_pass_for_each_recorded_epoch(monkeypatch):
     run = KerasReader._run
     monkeypatch.setattr(KerasReader, "_run", lambda self, listener: runs.append(1) or run(self, listener))
     fit(dense(), on_shelf()[0], epochs=2)
-    assert len(runs) == 3  # step 0 and two epochs
+    assert len(runs) == 4  # the shapes, step 0 and two epochs

@@ -52,7 +52,7 @@ def test_a_view_may_be_rarer_than_the_others_and_then_nothing_is_read_for_it():
     train(recorder_of(sink, views=[Shapes(), Kernels(every_n_epochs=2)]), reader, 3)
     assert sink.steps("kernels/01_conv1") == [0, 2, 3]
     assert [sorted(request.weights) for request in reader.requests] == [
-        ["conv1", "head"], [], ["conv1", "head"], ["conv1", "head"],
+        [], ["conv1", "head"], [], ["conv1", "head"], ["conv1", "head"],  # first the shapes alone
     ]  # fmt: skip
 
 
@@ -60,8 +60,9 @@ def test_nothing_is_read_when_no_view_is_due():
     reader = CountingReader()
     recorder = recorder_of(ListSink(), every_n_epochs=5)
     recorder.begin(reader, step=0, total=20)
+    before = len(reader.requests)
     recorder.epoch_end(1)
-    assert len(reader.requests) == 1
+    assert len(reader.requests) == before
 
 
 def test_every_n_steps_counts_optimizer_steps():

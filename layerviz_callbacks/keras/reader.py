@@ -147,7 +147,7 @@ class KerasReader:
 
 def _layers_of(node: Node, place: int, heard: list[Heard], request: Request) -> list[Layer]:
     """One Layer for each output of each call, or a single one where the layer was not called."""
-    weighted = node.name in request.weights
+    weighted = node.name in request.weights | request.kernels
     own = own_weights(node.layer, node.inner)
     first = Layer(
         name=node.name,

@@ -127,7 +127,7 @@ def _refuse_lazy(model: nn.Module, layers: dict[str, nn.Module]) -> None:
 def _weights_of(name: str, module: nn.Module, request: Request) -> dict[str, Any]:
     """The part of a Layer that is read without running the model."""
     read: dict[str, Any] = {"parameters": parameter_count(module)}
-    wanted = name in request.weights
+    wanted = name in request.weights | request.kernels
     if not wanted and not has_kernel(module):
         return read
     try:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar
 
+from layerviz_callbacks.cut import KernelCut, OutputCut
 from layerviz_callbacks.errors import check_count
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.selection import Selector, check_selector, select
@@ -24,7 +25,7 @@ class View(ABC):
     """
 
     family: ClassVar[str]
-    needs: ClassVar[frozenset[str]]  # of "weights", "outputs"
+    needs: ClassVar[frozenset[str]]  # of "kernels", "weights", "outputs"
 
     def __init__(self, *, layers: Selector | None = None, every_n_epochs: int | None = None) -> None:
         check_selector(layers)
@@ -35,6 +36,14 @@ class View(ABC):
     @abstractmethod
     def refusal(self, layer: Layer) -> str:
         """Why this layer cannot be drawn, in words; empty where it can."""
+
+    def kernel_cut(self, layer: Layer, snapshot: Snapshot) -> KernelCut:
+        """The part of this layer's kernel that is drawn, found from shapes alone; default: all of it."""
+        return KernelCut()
+
+    def output_cut(self, layer: Layer, snapshot: Snapshot) -> OutputCut:
+        """The part of this layer's output that is drawn, found from shapes alone; default: all of it."""
+        return OutputCut()
 
     @abstractmethod
     def draw_layer(self, layer: Layer, snapshot: Snapshot) -> Iterable[Picture]:

@@ -52,7 +52,7 @@ class Filters(View):
     """  # noqa: E501
 
     family: ClassVar[str] = "filters"
-    needs: ClassVar[frozenset[str]] = frozenset({"weights"})
+    needs: ClassVar[frozenset[str]] = frozenset({"kernels"})
 
     def __init__(
         self,

@@ -1,0 +1,118 @@
+"""Which view draws which layers, and what must be read for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from layerviz_callbacks.cut import KernelCut, OutputCut
+from layerviz_callbacks.errors import ArgumentError
+from layerviz_callbacks.reader import LayerEntry, Request
+from layerviz_callbacks.selection import Selector, select
+from layerviz_callbacks.snapshot import Snapshot
+from layerviz_callbacks.views import View, default_views
+
+
+@dataclass
+class PlannedView:
+    """A view with the layers that it draws in one training.
+
+    Attributes:
+        view: what is drawn.
+        names: the layers the user chose for it; None: it chooses by itself.
+        reads: the layers whose arrays it needs.
+        off: it failed and was switched off.
+    """
+
+    view: View
+    names: frozenset[str] | None
+    reads: frozenset[str] = frozenset()
+    off: bool = False
+
+
+def checked_views(views: Sequence[View] | None) -> list[View]:
+    """The views to draw.
+
+    Raises:
+        ArgumentError: something is not a view, or two would draw the same pictures.
+    """
+    if views is None:
+        return default_views()
+    if isinstance(views, View):
+        return [views]
+    if isinstance(views, (str, type)) or not isinstance(views, Sequence) or not views:
+        raise ArgumentError(
+            f"views={views!r} is not a list of views. "
+            "Pass for example views=[views.Filters(), views.FeatureMaps()]."
+        )
+    for view in views:
+        if isinstance(view, type) and issubclass(view, View):
+            raise ArgumentError(f"views=[{view.__name__}] is a class. Type views.{view.__name__}().")
+        if not isinstance(view, View):
+            raise ArgumentError(
+                f"views=[... {view!r} ...] is not a view. Allowed: objects from layerviz_callbacks.views, "
+                "such as views.Filters()."
+            )
+    for place, view in enumerate(views):
+        for other in views[:place]:
+            if other is view or (
+                other.family == view.family and other.layers is None and view.layers is None
+            ):
+                raise ArgumentError(
+                    f"views holds {type(view).__name__} twice: both would draw the same pictures. "
+                    "Leave one out, or give each its own layers=."
+                )
+    return list(views)
+
+
+def plan_of(
+    views: Sequence[View], layers: Selector | None, entries: Sequence[LayerEntry]
+) -> list[PlannedView]:
+    """Resolve which layers each view reads.
+
+    Raises:
+        SelectionError: a selector matches no layer.
+        ArgumentError: two views of one family have a layer in common.
+    """
+    pairs = [(entry.name, entry.module) for entry in entries]
+    kernels = frozenset(entry.name for entry in entries if entry.has_kernel)
+    plan: list[PlannedView] = []
+    for view in views:
+        selector = view.layers if view.layers is not None else layers
+        names = None if selector is None else frozenset(select(selector, pairs))
+        reads = kernels if names is None else names
+        for other in plan:
+            both = sorted(other.reads & reads)
+            if other.view.family == view.family and both:
+                raise ArgumentError(
+                    f"views holds {type(view).__name__} twice for the layers {both}. "
+                    "Give each its own layers=."
+                )
+        plan.append(PlannedView(view, names, reads))
+    return plan
+
+
+def request_of(plan: Sequence[PlannedView], shapes: Snapshot) -> Request:
+    """What these views need, and of each layer no more than the part that they draw."""
+    kernels, outputs = {"kernels", "weights"}, {"outputs"}
+
+    def needed(what: str) -> frozenset[str]:
+        return frozenset(name for one in plan if what in one.view.needs for name in one.reads)
+
+    kernel_cuts: dict[str, KernelCut] = {}
+    output_cuts: dict[str, OutputCut] = {}
+    for one in plan:
+        for layer in one.view.drawn(shapes.choose(one.names)):
+            if one.view.needs & kernels and layer.kernel_shape is not None:
+                kernel_cut = one.view.kernel_cut(layer, shapes)
+                kernel_cuts[layer.name] = kernel_cut.union(kernel_cuts.get(layer.name, kernel_cut))
+            if one.view.needs & outputs and layer.output_shape is not None:
+                output_cut = one.view.output_cut(layer, shapes)
+                output_cuts[layer.name] = output_cut.union(output_cuts.get(layer.name, output_cut))
+    return Request(
+        kernels=needed("kernels"),
+        weights=needed("weights"),
+        outputs=needed("outputs"),
+        kernel_cuts=kernel_cuts,
+        output_cuts=output_cuts,
+    )
