@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from layerviz_callbacks.cut import KernelCut, OutputCut
 from layerviz_callbacks.errors import ArgumentError
-from layerviz_callbacks.reader import LayerEntry, Request
-from layerviz_callbacks.selection import Selector, select
+from layerviz_callbacks.reader import LayerEntry, Request, select_entries
+from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.snapshot import Snapshot
 from layerviz_callbacks.views import View, default_views
 
@@ -74,12 +74,11 @@ def plan_of(
         SelectionError: a selector matches no layer.
         ArgumentError: two views of one family have a layer in common.
     """
-    pairs = [(entry.name, entry.module) for entry in entries]
     kernels = frozenset(entry.name for entry in entries if entry.has_kernel)
     plan: list[PlannedView] = []
     for view in views:
         selector = view.layers if view.layers is not None else layers
-        names = None if selector is None else frozenset(select(selector, pairs))
+        names = None if selector is None else select_entries(selector, entries)
         reads = kernels if names is None else names
         for other in plan:
             both = sorted(other.reads & reads)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from layerviz_callbacks.cut import KernelCut, OutputCut
+from layerviz_callbacks.kinds import kind_names
+from layerviz_callbacks.selection import Selector, select
 from layerviz_callbacks.snapshot import Snapshot
 
 
@@ -18,11 +20,28 @@ class LayerEntry:
         name: see `Layer.name`.
         module: the framework's own layer object, for classes and predicates in `layers=`.
         has_kernel: it has a kernel of its own, and so is drawn by default.
+        container: it only holds other layers (a block, a nested model).
     """
 
     name: str
     module: Any
     has_kernel: bool
+    container: bool = False
+
+
+def select_entries(selector: Selector, entries: Sequence[LayerEntry]) -> frozenset[str]:
+    """The names of the layers of a model that a selector chooses.
+
+    Raises:
+        SelectionError: a part of it matches no layer; the nearest names are told.
+    """
+    kinds = {
+        entry.name: kind_names(
+            [kind.__name__ for kind in type(entry.module).__mro__], container=entry.container
+        )
+        for entry in entries
+    }
+    return frozenset(select(selector, [(entry.name, entry.module) for entry in entries], kinds=kinds))
 
 
 @dataclass(frozen=True)

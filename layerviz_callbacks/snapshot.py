@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from layerviz_callbacks.cut import Taken
 from layerviz_callbacks.errors import SelectionError, did_you_mean
+from layerviz_callbacks.export import export_arrays
 from layerviz_callbacks.probe import Probe
 
 if TYPE_CHECKING:
@@ -132,6 +134,32 @@ class Snapshot:
 
             views = tuple(default_views())
         return [picture for view in views for picture in view.draw(self)]
+
+    def export(self, folder: str | Path) -> list[Path]:
+        """Write the arrays as `.npy` files, one a sample where they have samples.
+
+        ```text
+        folder/inputs/input/event 1.npy       an input, (*space, channel)
+        folder/targets.npy
+        folder/outputs/output/event 1.npy     the model's own answer
+        folder/03_conv2/kernel.npy            (out, in, *space)
+        folder/03_conv2/weight bias.npy
+        folder/03_conv2/output/event 1.npy    (*space, channel)
+        ```
+
+        Files of those names are written over; others are left alone. A snapshot that a callback read for
+        its pictures holds the parts that are drawn, see `Layer.output_taken`; one of `inspect` holds all.
+
+        Returns:
+            The files that were written.
+
+        Raises:
+            SinkError: the folder cannot be written.
+
+        Example:
+            >>> inspect(model, Probe(x, names=["event", "noise"])).export("arrays")   # doctest: +SKIP
+        """
+        return export_arrays(self, folder)
 
     def summary(self) -> str:
         """A table of the layers: name, kind, kernel shape, output shape, parameters."""

@@ -11,8 +11,8 @@ from PIL import Image
 
 from layerviz_callbacks.errors import ArgumentError, SinkError
 from layerviz_callbacks.picture import Picture
+from layerviz_callbacks.safe_names import file_name
 from layerviz_callbacks.sinks import Folder
-from layerviz_callbacks.sinks.names import file_name
 
 
 def picture(tag: str, value: int = 0) -> Picture:

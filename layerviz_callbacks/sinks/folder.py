@@ -8,8 +8,8 @@ from pathlib import Path
 
 from layerviz_callbacks.errors import SinkError
 from layerviz_callbacks.picture import Picture
+from layerviz_callbacks.safe_names import file_name, fingerprint
 from layerviz_callbacks.sinks.base import Sink
-from layerviz_callbacks.sinks.names import file_name, fingerprint
 from layerviz_callbacks.sinks.places import cannot_write, folder_path, place_of_run
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from layerviz_callbacks.errors import SinkError
 from layerviz_callbacks.picture import Picture
+from layerviz_callbacks.safe_names import printable_tag
 from layerviz_callbacks.sinks.base import Sink
 from layerviz_callbacks.sinks.event_file import EventFile, event_files
-from layerviz_callbacks.sinks.names import printable_tag
 from layerviz_callbacks.sinks.places import cannot_write, folder_path, place_of_run
 
 _RUN = "layerviz"
