@@ -18,6 +18,7 @@ from layerviz_callbacks.errors import (
     CallbackInUseError,
     LayerVizError,
     ProbeError,
+    ReadingError,
     SelectionError,
     SinkError,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "Picture",
     "Probe",
     "ProbeError",
+    "ReadingError",
     "SelectionError",
     "SinkError",
     "Snapshot",

@@ -26,6 +26,10 @@ class SinkError(LayerVizError, OSError):
     """The place the pictures should go to cannot be written."""
 
 
+class ReadingError(LayerVizError, RuntimeError):
+    """The model itself fails when it is shown the probe in evaluation mode, whatever the probe is."""
+
+
 class CallbackInUseError(LayerVizError, RuntimeError):
     """One callback object was given to two trainings that run at the same time."""
 
@@ -60,3 +64,16 @@ def check_count(argument: str, given: object, *, optional: bool = False) -> None
             f"{argument}={given!r} is not a count. Allowed: a whole number from 1 on{also}, "
             f"for example {argument}=1."
         )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of any framework says that the memory, of the device or the machine, is full.
+
+    Example:
+        >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError())
+        (True, False)
+    """
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"}:
+        return True
+    return "XlaRuntimeError" in names and "RESOURCE_EXHAUSTED" in str(error)

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from layerviz_callbacks.coverage import Coverage, coverage
-from layerviz_callbacks.errors import ArgumentError, CallbackInUseError, check_choice, check_count
+from layerviz_callbacks.errors import (
+    ArgumentError,
+    CallbackInUseError,
+    LayerVizError,
+    ReadingError,
+    check_choice,
+    check_count,
+    is_out_of_memory,
+)
 from layerviz_callbacks.messages import logger
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.plan import PlannedView, checked_views, plan_of, request_of
@@ -94,8 +102,12 @@ class Recorder:
         total: int | None,
         log_dir: str | Path | Sink | None = None,
         initial: bool = True,
-    ) -> Coverage:
+    ) -> Coverage | None:
         """Begin to record a training: check, open, and picture the model as it is before training.
+
+        A wrong argument raises. A fault that is nobody's argument (the model fails in evaluation mode
+        whatever it is shown, the memory is full) is logged with what to do, and the training goes on
+        without pictures.
 
         Args:
             reader: reads the model.
@@ -106,6 +118,9 @@ class Recorder:
             initial: the model still is as it was before training; False where it can only be read after
                 its first step, so that there is no step 0.
 
+        Returns:
+            What is drawn; None where nothing can be.
+
         Raises:
             SelectionError: `layers=` matches nothing.
             ProbeError: the model cannot be called with the probe.
@@ -115,6 +130,12 @@ class Recorder:
         self._claim()
         try:
             return self._begin(reader, step=step, total=total, log_dir=log_dir, initial=initial)
+        except Exception as error:
+            self._release()
+            if isinstance(error, LayerVizError) and not isinstance(error, ReadingError):
+                raise
+            self._fault("reading the model", error, consequence="there are no pictures of this training")
+            return None
         except BaseException:
             self._release()
             raise
@@ -261,8 +282,8 @@ class Recorder:
         if what not in self._told:
             self._told.add(what)
             logger().error(
-                "%s failed, %s and training goes on (told once; on_error='raise' stops instead): %s: %s",
-                what, consequence, type(error).__name__, error, exc_info=error,
+                "%s failed, %s and training goes on (told once; on_error='raise' stops instead): %s: %s%s",
+                what, consequence, type(error).__name__, error, _what_to_do(error), exc_info=error,
             )  # fmt: skip
 
     def _claim(self) -> None:
@@ -288,3 +309,10 @@ def _weak(model: Any) -> Any:
         return weakref.ref(model)
     except TypeError:
         return None
+
+
+def _what_to_do(error: Exception) -> str:
+    """Advice for a fault that has a usual remedy; the errors of this package bring their own."""
+    if is_out_of_memory(error):
+        return " What to do: show fewer samples, such as x_val[:2], or choose fewer layers with layers=."
+    return ""

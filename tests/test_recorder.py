@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from fakes import CountingReader, Kernels, ListSink, Shapes
 
-from layerviz_callbacks import ArgumentError, CallbackInUseError, Layer, SelectionError, views
+from layerviz_callbacks import ArgumentError, CallbackInUseError, Layer, ReadingError, SelectionError, views
 from layerviz_callbacks.recorder import Recorder
 
 
@@ -272,3 +272,26 @@ def test_a_further_call_and_output_of_a_chosen_layer_are_drawn_and_not_counted()
 def test_a_missing_log_dir_is_asked_for():
     with pytest.raises(ArgumentError, match="log_dir='logs'"):
         Recorder(log_dir=None).begin(CountingReader(), step=0, total=1)
+
+
+@pytest.mark.parametrize("error", [MemoryError("8 GB"), ReadingError("the layer 'drop' fails")])
+def test_a_model_that_cannot_be_read_at_all_is_logged_and_training_goes_on(error, caplog):
+    sink, reader = ListSink(), CountingReader()
+    reader.fail_with = error
+    recorder = recorder_of(sink)
+    assert recorder.begin(reader, step=0, total=2) is None
+    recorder.epoch_end(1)
+    recorder.end()
+    assert sink.pictures == []
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "there are no pictures of this training and training goes on" in record.getMessage()
+    assert str(error) in record.getMessage()
+
+
+def test_full_memory_is_told_with_what_to_do(caplog):
+    reader = CountingReader()
+    recorder = recorder_of(ListSink())
+    recorder.begin(reader, step=0, total=2)
+    reader.fail_with = MemoryError()
+    recorder.epoch_end(1)
+    assert "show fewer samples, such as x_val[:2]" in caplog.text
