@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from layerviz_callbacks.snapshot import Layer, Snapshot
 from layerviz_callbacks.views import probe_refusal
+from layerviz_callbacks.views.words import escape_markdown
 
 if TYPE_CHECKING:
     from layerviz_callbacks.views import View
@@ -53,15 +54,16 @@ class Coverage:
 
     def markdown(self) -> str:
         """The same in full, as a Markdown table for TensorBoard's text tab."""
-        rows = [f"| {_cell(name)} | pictured |" for name in self.pictured]
+        rows = [f"| {escape_markdown(name)} | pictured |" for name in self.pictured]
         rows += [
-            f"| {_cell(name)} | not pictured: {_cell(reason)} |" for name, reason in self.missing.items()
+            f"| {escape_markdown(name)} | not pictured: {escape_markdown(reason)} |"
+            for name, reason in self.missing.items()
         ]
         rows += [
-            f"| {_cell(name)} | no {family}: {_cell(reason)} |"
+            f"| {escape_markdown(name)} | no {family}: {escape_markdown(reason)} |"
             for (name, family), reason in self.partial.items()
         ]
-        return "\n".join([_cell(self.line()), "", "| layer | |", "|---|---|", *rows])
+        return "\n".join([escape_markdown(self.line()), "", "| layer | |", "|---|---|", *rows])
 
     def _partial_by_reason(self) -> dict[tuple[str, str], list[str]]:
         grouped: dict[tuple[str, str], list[str]] = {}
@@ -122,8 +124,3 @@ def _by_reason(missing: Mapping[str, str]) -> dict[str, list[str]]:
 def _listed(names: Sequence[str], limit: int = 6) -> str:
     listed = ", ".join(names[:limit])
     return listed if len(names) <= limit else f"{listed} and {len(names) - limit} more"
-
-
-def _cell(text: str) -> str:
-    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return " ".join(safe.replace("|", "\\|").split())

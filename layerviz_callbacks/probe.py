@@ -166,16 +166,30 @@ def _check_values(name: str, array: np.ndarray) -> None:
 def _sample_names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:
     if names is None:
         return tuple(f"sample {place}" for place in range(1, count + 1))
-    if isinstance(names, str) or len(names) != count:
+    listed = None if isinstance(names, (str, bytes)) else _as_list(names)
+    if listed is None or len(listed) != count:
         raise ProbeError(
             f"names={names!r} does not fit a probe of {count} samples. "
             f"Pass a list of {count} names, one a sample."
         )
-    return tuple(str(name) for name in names)
+    return tuple(str(name) for name in listed)
+
+
+def _as_list(value: Any) -> list[Any] | None:
+    try:
+        return list(value)
+    except TypeError:
+        return None
 
 
 def _per_sample(argument: str, value: Any, count: int) -> np.ndarray:
-    array = to_numpy(value)
+    try:
+        array = to_numpy(value)
+    except (TypeError, ValueError) as error:  # ragged lists
+        raise ProbeError(
+            f"{argument} of type {type(value).__name__} is not an array ({error}). "
+            f"Pass one whose first axis is the {count} samples."
+        ) from error
     if array.ndim == 0 or len(array) != count:
         raise ProbeError(
             f"{argument} of shape {array.shape} does not fit a probe of {count} samples. "
