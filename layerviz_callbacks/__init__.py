@@ -25,6 +25,7 @@ from layerviz_callbacks.errors import (
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.snapshot import Layer, Snapshot
+from layerviz_callbacks.verification import Verification
 
 try:
     __version__ = version("layerviz_callbacks")
@@ -43,19 +44,22 @@ __all__ = [
     "SelectionError",
     "SinkError",
     "Snapshot",
+    "Verification",
     "inspect",
     "sinks",
+    "verify",
     "views",
 ]
 
 
-def inspect(model: Any, probe: Any, *, layers: Any = None) -> Snapshot:
+def inspect(model: Any, probe: Any, *, layers: Any = None, forward: Any = None) -> Snapshot:
     """Read a trained model: kernels and outputs of its layers as NumPy arrays.
 
     Args:
         model: a Keras model or a `torch.nn.Module`; the framework is found from the model.
         probe: a `Probe`, or what one is made of: an array or tensor, a list, tuple or dict of them.
-        layers: which layers to read: names, globs, classes, predicates, or a list of these; None: all.
+        layers: which layers to read: names, globs, kinds, classes, predicates, or a list of these; None: all.
+        forward: for PyTorch: how the probe is shown, instead of `model(x)`: `forward(model, inputs)`.
 
     Returns:
         A `Snapshot`: `summary()`, `["conv1"].kernel`, `["conv1"].output`, `pictures()`.
@@ -74,12 +78,60 @@ def inspect(model: Any, probe: Any, *, layers: Any = None) -> Snapshot:
     if roots & {"keras", "tf_keras"}:  # first: a Keras model on the PyTorch backend is a torch module too
         from layerviz_callbacks.keras import inspect as inspect_keras
 
+        if forward is not None:
+            raise ArgumentError("forward= is for PyTorch modules. A Keras model is called as model(probe).")
         return inspect_keras(model, probe, layers=layers)
     if "torch" in roots:
         from layerviz_callbacks.torch import inspect as inspect_torch
 
-        return inspect_torch(model, probe, layers=layers)
+        return inspect_torch(model, probe, layers=layers, forward=forward)
     raise ArgumentError(
         f"inspect() was given a {type(model).__module__}.{type(model).__qualname__}. "
         "Allowed: a Keras model or a torch.nn.Module."
+    )
+
+
+def verify(make: Any, batches: Any, **options: Any) -> Verification:
+    """Prove on a training of your own that it is, with pictures, bit for bit what it is without.
+
+    The framework is found from what `make()` gives, and the `verify` of its door does the rest: two fresh
+    models are trained from the same seeds on the same batches, one of them with every layer pictured at every
+    step, and everything that is left behind is compared.
+
+    Args:
+        make: makes everything new each time it is called: a compiled Keras model, a LightningModule, or, for
+            a PyTorch loop, `(model, step)` or `(model, optimizer, loss)`.
+        batches: a few batches, as the training takes them, such as `[(x[:8], y[:8]), (x[8:16], y[8:16])]`.
+        options: `steps=`, `probe=`, `views=`, and what else the door's own `verify` takes.
+
+    Returns:
+        A `Verification`: `.untouched`, `.differences`, and a report to print.
+
+    Raises:
+        ArgumentError: `make` gives something else, or the same model twice.
+        ProbeError: the model cannot be called with the probe.
+
+    Example:
+        >>> print(verify(make_model, [(x[:8], y[:8]), (x[8:16], y[8:16])]))    # doctest: +SKIP
+        Training is untouched: after 4 steps and 20 pictures it is, bit for bit, what it is without.
+        Identical: 14 weights, 29 optimizer variables, 2 metrics, 9 modes, 4 random states.
+    """
+    made = make()
+    roots = {kind.__module__.partition(".")[0] for kind in type(made).__mro__}
+    if roots & {"keras", "tf_keras"}:
+        from layerviz_callbacks.keras import verify as verify_keras
+
+        return verify_keras(make, batches, **options)
+    if roots & {"lightning", "pytorch_lightning"}:
+        from layerviz_callbacks.lightning import verify as verify_lightning
+
+        return verify_lightning(make, batches, **options)
+    if isinstance(made, tuple):
+        from layerviz_callbacks.torch import verify as verify_torch
+
+        return verify_torch(make, batches, **options)
+    raise ArgumentError(
+        f"verify() was given a function that makes a {type(made).__module__}.{type(made).__qualname__}. "
+        "Allowed: one that makes a compiled Keras model, a LightningModule, or, for a PyTorch loop, "
+        "(model, step) or (model, optimizer, loss)."
     )

@@ -104,8 +104,10 @@ def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | Non
 
 
 def _expects(view: View, layer: Layer) -> bool:
-    """A pooling layer has no filters, and nobody misses them."""
-    return not view.needs & {"kernels", "weights"} or layer.kernel_shape is not None
+    """A pooling layer has no filters, and nobody misses them; nor the output of a raw parameter."""
+    if view.needs & {"kernels", "weights"}:
+        return layer.kernel_shape is not None
+    return layer.kind != "Parameter"
 
 
 def _joined(layer: Layer, refusals: Mapping[str, str]) -> str:

@@ -45,12 +45,13 @@ def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def check_choice(argument: str, given: object, allowed: Iterable[str]) -> None:
-    """Raise `ArgumentError` unless `given` is one of the `allowed` words."""
+def check_choice(argument: str, given: object, allowed: Iterable[str | None]) -> None:
+    """Raise `ArgumentError` unless `given` is one of the `allowed` words (or None, where that is one)."""
     words = list(allowed)
     if given not in words:
         listed = ", ".join(repr(word) for word in words)
-        hint = did_you_mean(given, words) if isinstance(given, str) else ""
+        near = [word for word in words if word is not None]
+        hint = did_you_mean(given, near) if isinstance(given, str) else ""
         raise ArgumentError(f"{argument}={given!r} is not an option. Allowed: {listed}.{hint}")
 
 

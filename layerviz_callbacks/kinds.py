@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 _BY_CLASS_NAME = {
-    "parameter": r"^Parameter$",
+    "parameter": r"^(Parameter|Variable|ResourceVariable)$",
     "recurrent": r"LSTM|GRU|RNN|Recurrent|Bidirectional",
     "resampling": r"Up[Ss]ampl|Resiz|Rescal|PixelShuffle|PixelUnshuffle|^Interpolate",
     "attention": r"Attention",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from layerviz_callbacks.coverage import Coverage, coverage
+from layerviz_callbacks.delivery import Delivery, Job
 from layerviz_callbacks.errors import (
     ArgumentError,
     CallbackInUseError,
@@ -18,16 +18,16 @@ from layerviz_callbacks.errors import (
     ReadingError,
     check_choice,
     check_count,
-    is_out_of_memory,
 )
+from layerviz_callbacks.failure import FailurePolicy
 from layerviz_callbacks.messages import logger
-from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.plan import PlannedView, checked_views, plan_of, request_of
 from layerviz_callbacks.reader import Reader, Request
 from layerviz_callbacks.selection import Selector, check_selector
 from layerviz_callbacks.sinks import Sink, sink_of
 from layerviz_callbacks.snapshot import Snapshot
-from layerviz_callbacks.views import View, draw_probe
+from layerviz_callbacks.views import View
+from layerviz_callbacks.worker import SameThread, ThreadWorker, Worker
 
 
 @dataclass
@@ -37,8 +37,24 @@ class _Training:
     reader: Reader
     total: int | None
     offset: int  # steps of earlier trainings of the same model with this recorder
-    plan: list[PlannedView] = field(default_factory=list)
-    shapes: Snapshot | None = None  # read before the first picture: what is there to be drawn
+    plan: list[PlannedView]
+    shapes: Snapshot  # read before the first picture: what is there to be drawn
+    delivery: Delivery
+    worker: Worker
+
+    def close(self) -> None:
+        """Everything that was recorded is on disk afterwards."""
+        try:
+            done = self.worker.close()
+        finally:
+            self.delivery.close()
+        if self.worker.dropped:
+            late = "" if done else " within a minute after the end of the training"
+            logger().warning(
+                "Drawing was slower than the training: %d recorded steps were left out%s: %s. "
+                "Type every_n_epochs=2, or choose fewer layers with layers=.",
+                len(self.worker.dropped), late, _listed(self.worker.dropped),
+            )  # fmt: skip
 
 
 class Recorder:
@@ -52,6 +68,7 @@ class Recorder:
         every_n_epochs: record after every so many epochs (and after the last).
         every_n_steps: record after every so many optimizer steps instead.
         on_error: "warn": a fault during training is logged once and training goes on; "raise".
+        worker: "thread": pictures are drawn and written beside the training; None: training waits.
 
     Raises:
         ArgumentError: an argument is not what it may be; the message says what to type.
@@ -66,23 +83,28 @@ class Recorder:
         every_n_epochs: int = 1,
         every_n_steps: int | None = None,
         on_error: str = "warn",
+        worker: str | None = None,
     ) -> None:
         check_selector(layers)
         check_count("every_n_epochs", every_n_epochs)
         check_count("every_n_steps", every_n_steps, optional=True)
-        check_choice("on_error", on_error, ["warn", "raise"])
+        check_choice("worker", worker, ["thread", None])
         self.layers = layers
         self.views = checked_views(views)
         self.every_n_epochs = every_n_epochs
         self.every_n_steps = every_n_steps
-        self.on_error = on_error
+        self.worker = worker
+        self._policy = FailurePolicy(on_error)
         self._sinks = None if log_dir is None else sink_of(log_dir)
-        self._live_sinks: list[Sink] = []
         self._training: _Training | None = None
         self._owner: dict[str, int] = {}
         self._last_model: Any = None
         self._last_step = 0
-        self._told: set[str] = set()
+
+    @property
+    def on_error(self) -> str:
+        """What is done about faults."""
+        return self._policy.on_error
 
     @property
     def location(self) -> str:
@@ -134,7 +156,9 @@ class Recorder:
             self._release()
             if isinstance(error, LayerVizError) and not isinstance(error, ReadingError):
                 raise
-            self._fault("reading the model", error, consequence="there are no pictures of this training")
+            self._policy.fault(
+                "reading the model", error, consequence="there are no pictures of this training"
+            )
             return None
         except BaseException:
             self._release()
@@ -177,14 +201,16 @@ class Recorder:
         """End the training: everything is on disk afterwards. May be called twice."""
         if self._training is None:
             return
-        self._last_model = _weak(self._training.reader.model)
-        for sink in self._live_sinks:
-            try:
-                sink.close()
-            except Exception as error:  # noqa: BLE001  a full disk at the end must not fail the training
-                self._fault(f"closing {sink.location}", error)
-        self._training = None
-        self._release()
+        training, self._training = self._training, None
+        self._last_model = _weak(training.reader.model)
+        try:
+            training.close()
+        except Exception as error:
+            if self._policy.raises:
+                raise
+            logger().error("Drawing ended with %s: %s", type(error).__name__, error, exc_info=error)
+        finally:
+            self._release()
 
     def _begin(
         self,
@@ -201,90 +227,52 @@ class Recorder:
         known = self._last_model is not None and self._last_model() is reader.model
         if not known:
             self._last_step = step
-        training = _Training(reader, total, offset=max(0, self._last_step - step))
-        training.plan = plan_of(self.views, self.layers, reader.entries())
-        training.shapes = reader.read(Request())
-        covered = coverage(training.shapes, [(planned.view, planned.names) for planned in training.plan])
+        plan = plan_of(self.views, self.layers, reader.entries())
+        shapes = reader.read(Request())
+        covered = coverage(shapes, [(planned.view, planned.names) for planned in plan])
         if self._sinks is None:
             if log_dir is None:
                 raise ArgumentError("log_dir is missing. Pass a folder, for example log_dir='logs'.")
             self._sinks = sink_of(log_dir)
-        first = step + training.offset
+        offset = max(0, self._last_step - step)
+        first = step + offset
         for sink in self._sinks:
             sink.open(first_step=first)
-        self._live_sinks = list(self._sinks)
+        delivery = Delivery(self._sinks, self._policy)
+        training = _Training(reader, total, offset, plan, shapes, delivery, self._worker_of(delivery))
         self._training, self._last_step = training, first
-        if covered.line() not in self._told:
-            self._told.add(covered.line())
+        if self._policy.first_time(covered.line()):
             logger().info("%s. Pictures: %s", covered.line(), self.location)
-            self._each_sink(lambda sink: sink.write_text("layers pictured", covered.markdown(), first))
+            delivery.write_text("layers pictured", covered.markdown(), first)
         if first == 0:
-            self._write(self._draw_probe(training.shapes), step=0)
-            if initial:
-                snapshot = reader.read(request_of(training.plan, training.shapes))
-                shown = replace(snapshot, step=0, when="before training")
-                self._write(self._draw(shown, training.plan), step=0)
-        self._each_sink(lambda sink: sink.flush())
+            snapshot = reader.read(request_of(plan, shapes)) if initial else shapes
+            shown = replace(snapshot, step=0, when="before training" if initial else "")
+            training.worker.submit(Job(shown, plan if initial else [], probe=True, keep=True))
         return covered
+
+    def _worker_of(self, delivery: Delivery) -> Worker:
+        kind = SameThread if self.worker is None else ThreadWorker
+        return kind(delivery.deliver)
 
     def _record_guarded(
         self, step: int, plan: Sequence[PlannedView], when: str, metrics: Mapping[str, float] | None
     ) -> None:
-        plan = [planned for planned in plan if not planned.off]
         training = self._training
-        if not plan or not self._live_sinks or training is None or training.shapes is None:
+        plan = [planned for planned in plan if not planned.off]
+        if training is None or not plan or not training.delivery.wanted:
             return
         self._last_step = step
         try:
             snapshot = training.reader.read(request_of(plan, training.shapes))
         except Exception as error:  # noqa: BLE001  any fault of ours must leave the training alone
-            self._fault("reading the model", error)
+            self._policy.fault("reading the model", error)
             return
         snapshot = replace(snapshot, step=step, when=when, metrics=dict(metrics or {}))
-        self._write(self._draw(snapshot, plan), step)
-        self._each_sink(lambda sink: sink.flush())
+        training.worker.submit(Job(snapshot, plan))
 
-    def _draw_probe(self, snapshot: Snapshot) -> list[Picture]:
-        try:
-            return draw_probe(snapshot)
-        except Exception as error:  # noqa: BLE001
-            self._fault("drawing the probe", error)
-            return []
-
-    def _draw(self, snapshot: Snapshot, plan: Sequence[PlannedView]) -> list[Picture]:
-        pictures: list[Picture] = []
-        for planned in plan:
-            try:
-                pictures += planned.view.draw(snapshot.choose(planned.names))
-            except Exception as error:  # noqa: BLE001
-                planned.off = True
-                self._fault(
-                    f"the view {type(planned.view).__name__}", error, consequence="it is switched off"
-                )
-        return pictures
-
-    def _write(self, pictures: Sequence[Picture], step: int) -> None:
-        self._each_sink(lambda sink: sink.write(pictures, step))
-
-    def _each_sink(self, action: Any) -> None:
-        for sink in list(self._live_sinks):
-            try:
-                action(sink)
-            except Exception as error:  # noqa: BLE001
-                self._live_sinks.remove(sink)
-                self._fault(f"writing to {sink.location}", error, consequence="it is switched off")
-                with suppress(Exception):
-                    sink.close()
-
-    def _fault(self, what: str, error: Exception, *, consequence: str = "this step is left out") -> None:
-        if self.on_error == "raise":
-            raise error
-        if what not in self._told:
-            self._told.add(what)
-            logger().error(
-                "%s failed, %s and training goes on (told once; on_error='raise' stops instead): %s: %s%s",
-                what, consequence, type(error).__name__, error, _what_to_do(error), exc_info=error,
-            )  # fmt: skip
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, or one in another process, starts fresh: it knows the options and no training."""
+        return {**vars(self), "_training": None, "_last_model": None, "_last_step": 0, "_owner": {}}
 
     def _claim(self) -> None:
         here = threading.get_ident()
@@ -311,8 +299,6 @@ def _weak(model: Any) -> Any:
         return None
 
 
-def _what_to_do(error: Exception) -> str:
-    """Advice for a fault that has a usual remedy; the errors of this package bring their own."""
-    if is_out_of_memory(error):
-        return " What to do: show fewer samples, such as x_val[:2], or choose fewer layers with layers=."
-    return ""
+def _listed(steps: Sequence[int]) -> str:
+    shown = ", ".join(str(step) for step in steps[:8])
+    return shown if len(steps) <= 8 else f"{shown}, ..."

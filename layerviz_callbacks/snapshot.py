@@ -41,6 +41,7 @@ class Layer:
             `("input", "forget", "cell", "output")` of an LSTM; empty where it has one meaning.
         container: the layer only holds other layers (a block, a nested model).
         refusal: why nothing could be read of it, in words; empty where it could.
+        output_refusal: why it has no output of its own, in words, though it has a kernel.
         part_of: the layer's own name, where this is a further call (`name#2`), a further output
             (`name.1`) or a further kernel (`name.recurrent_kernel`) of it; empty for the first ones.
     """
@@ -60,6 +61,7 @@ class Layer:
     kernel_taken: Taken | None = None
     output_taken: Taken | None = None
     gates: tuple[str, ...] = ()
+    output_refusal: str = ""
 
     @property
     def base_name(self) -> str:
@@ -195,7 +197,7 @@ class Snapshot:
 def _output_words(layer: Layer) -> str:
     if layer.output_shape is not None:
         return str(layer.output_shape)
-    return "" if layer.part_of or layer.kind == "Parameter" else "not called"
+    return "" if layer.part_of or layer.output_refusal or layer.kind == "Parameter" else "not called"
 
 
 def _summary_rows(snapshot: Snapshot) -> list[tuple[str, str, str, str, str]]:

@@ -38,11 +38,11 @@ def test_containers_are_not_counted_unless_chosen():
 
 
 def test_a_probe_that_cannot_be_pictured_is_named():
-    volume = replace(snapshot(), inputs={"input": np.zeros((2, 4, 4, 4, 1))})
+    beyond = replace(snapshot(), inputs={"input": np.zeros((2, 4, 4, 4, 4, 1))})
     assert (
-        coverage(volume, [(Shapes(), None)])
+        coverage(beyond, [(Shapes(), None)])
         .line()
-        .endswith("no picture of the probe's input (3-D inputs are not drawn yet)")
+        .endswith("no picture of the probe's input (4-D inputs are not drawn yet)")
     )
 
 

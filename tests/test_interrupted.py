@@ -37,7 +37,8 @@ class KerasInterrupt(keras.layers.Layer):
 
 def random_states():
     return random.getstate(), [
-        part.tolist() if hasattr(part, "tolist") else part for part in np.random.get_state()  # noqa: NPY002
+        part.tolist() if hasattr(part, "tolist") else part
+        for part in np.random.get_state()  # noqa: NPY002
     ]
 
 

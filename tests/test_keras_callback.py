@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from layerviz_callbacks.errors import CallbackInUseError, ProbeError
-from layerviz_callbacks.keras import KerasReader, LayerVizCallback
+from layerviz_callbacks.errors import CallbackInUseError
+from layerviz_callbacks.keras import LayerVizCallback
 from layerviz_callbacks.sinks import Sink
 
 layers = keras.layers
@@ -222,7 +222,7 @@ def test_a_capture_that_fails_later_is_told_once_and_training_goes_on(caplog):
 
 def test_a_capture_that_fails_later_raises_where_that_was_asked_for():
     callback, _ = on_shelf(on_error="raise")
-    with pytest.raises(ProbeError, match="broken midway"):
+    with pytest.raises(LayerVizError, match="broken midway"):
         broken_midway(callback)
 
 
@@ -292,9 +292,33 @@ def test_the_metrics_reach_the_snapshot(monkeypatch):
     assert [options["metrics"]["val_loss"] for _, options in seen] == history.history["val_loss"]
 
 
-def test_one_forward_pass_for_each_recorded_epoch(monkeypatch):
-    runs = []
-    run = KerasReader._run
-    monkeypatch.setattr(KerasReader, "_run", lambda self, listener: runs.append(1) or run(self, listener))
-    fit(dense(), on_shelf()[0], epochs=2)
-    assert len(runs) == 4  # the shapes, step 0 and two epochs
+class CountsCallsWithThree(layers.Layer):
+    """Counts its calls with three samples: those with the probe."""
+
+    calls = 0
+
+    def call(self, x):
+        CountsCallsWithThree.calls += x.shape[0] == 3
+        return x
+
+
+class CallsOfEachEpoch(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.totals = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.totals.append(CountsCallsWithThree.calls)
+
+    def on_train_end(self, logs=None):
+        self.totals.append(CountsCallsWithThree.calls)
+
+
+def test_one_forward_pass_for_each_recorded_epoch():
+    counted = CallsOfEachEpoch()
+    callback = LayerVizCallback(numbers(3, 3), log_dir=Shelf(), on_error="raise")
+    model = model_of(keras.Input((3,)), CountsCallsWithThree(), layers.Dense(2))
+    options = {"epochs": 4, "batch_size": 2, "verbose": 0, "callbacks": [callback, counted]}
+    model.fit(numbers(8, 3), numbers(8, 2), **options)
+    once = 0 if keras.backend.backend() == "jax" else 1  # there, the pass is compiled: no Python is run
+    assert list(np.diff(counted.totals))[1:] == [once] * 3

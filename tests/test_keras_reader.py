@@ -9,6 +9,7 @@ import pytest
 from layerviz_callbacks.keras import KerasReader, inspect
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.reader import Request
+from layerviz_callbacks.views import FeatureMaps, Filters
 
 layers = keras.layers
 
@@ -90,11 +91,17 @@ def test_dense_kernel_is_a_matrix_out_in():
 
 
 def test_separable_convolution_gives_both_kernels():
-    layer, (depthwise, pointwise, _) = only_layer(layers.SeparableConv2D(5, 3, name="conv"), 8, 8, 2)
-    np.testing.assert_array_equal(layer.kernel, np.transpose(pointwise, (3, 2, 0, 1)))
-    assert layer.weights["depthwise_kernel"].shape == (2, 1, 3, 3)
-    np.testing.assert_array_equal(layer.weights["depthwise_kernel"][1, 0], depthwise[:, :, 1, 0])
-    assert set(layer.weights) == {"depthwise_kernel", "bias"}
+    model, (depthwise, pointwise, bias) = built(layers.SeparableConv2D(5, 3, name="conv"), 8, 8, 2)
+    snapshot = inspect(model, numbers(2, 8, 8, 2))
+    assert list(snapshot.layers) == ["conv", "conv.depthwise_kernel"]
+    first, second = snapshot
+    np.testing.assert_array_equal(first.kernel, np.transpose(pointwise, (3, 2, 0, 1)))
+    assert second.kernel.shape == second.kernel_shape == (2, 1, 3, 3)
+    np.testing.assert_array_equal(second.kernel[1, 0], depthwise[:, :, 1, 0])
+    assert (second.part_of, second.kind, second.place) == ("conv", "SeparableConv2D", first.place)
+    assert second.output_shape is None and second.parameters == 0
+    np.testing.assert_array_equal(first.weights["bias"], bias)
+    assert set(first.weights) == {"bias"}
 
 
 def test_einsum_dense_kernel_is_a_matrix_out_in():
@@ -110,14 +117,217 @@ def test_batch_normalization_has_no_kernel_but_its_weights_by_name():
     np.testing.assert_array_equal(layer.weights["gamma"], gamma)
 
 
-def test_lstm_and_embedding_weights_are_not_drawn_as_kernels():
-    model = keras.Sequential([keras.Input((5,)), layers.Embedding(7, 3), layers.LSTM(4)])
+def test_embedding_kernel_is_dimension_by_vocabulary():
+    model = keras.Sequential([keras.Input((5,)), layers.Embedding(7, 3, name="words")])
     snapshot = inspect(model, np.arange(10).reshape(2, 5) % 7)
-    assert list(snapshot.layers) == ["embedding", "lstm"]
-    assert snapshot["embedding"].kernel is None and set(snapshot["embedding"].weights) == {"embeddings"}
-    assert snapshot["lstm"].kernel is None
-    assert set(snapshot["lstm"].weights) == {"kernel", "recurrent_kernel", "bias"}
-    assert snapshot["lstm"].output_shape == (2, 4)
+    (table,) = model.get_weights()
+    np.testing.assert_array_equal(snapshot["words"].kernel, table.T)
+    assert snapshot["words"].weights == {} and snapshot["words"].gates == ()
+
+
+LSTM = ("input", "forget", "cell", "output")
+GRU = ("update", "reset", "candidate")
+
+
+@pytest.mark.parametrize(
+    ("make", "gates", "input_shape", "output_shape"),
+    [
+        (layers.LSTM, LSTM, (6, 3), (2, 4)),
+        (layers.GRU, GRU, (6, 3), (2, 4)),
+        (layers.SimpleRNN, (), (6, 3), (2, 4)),
+        (lambda units, name: layers.ConvLSTM1D(units, 3, name=name), LSTM, (3, 7, 2), (2, 5, 4)),
+        (lambda units, name: layers.ConvLSTM2D(units, 3, name=name), LSTM, (3, 5, 6, 2), (2, 3, 4, 4)),
+        (lambda units, name: layers.ConvLSTM3D(units, 3, name=name), LSTM, (2, 4, 4, 4, 1), (2, 2, 2, 2, 4)),
+    ],
+    ids=["LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"],
+)
+def test_recurrent_layers_have_two_kernels_whose_outputs_fall_into_gates(
+    make, gates, input_shape, output_shape
+):
+    model, (kernel, recurrent, bias) = built(make(4, name="loop"), *input_shape)
+    x = numbers(2, *input_shape)
+    snapshot = inspect(model, x)
+    assert list(snapshot.layers) == ["loop", "loop.recurrent_kernel"]
+    first, second = snapshot
+    count = len(gates) or 1
+    for layer, stored in ((first, kernel), (second, recurrent)):
+        assert layer.gates == gates and layer.kernel.shape == layer.kernel_shape
+        for gate in range(count):  # Keras stores a gate's units side by side
+            for unit in range(4):
+                for into in range(stored.shape[-2]):
+                    np.testing.assert_array_equal(
+                        layer.kernel[gate * 4 + unit, into], stored[..., into, gate * 4 + unit]
+                    )
+    assert second.part_of == "loop" and second.output is None
+    assert first.output_shape == output_shape
+    close(first.output, as_array(model(x)))
+    assert set(first.weights) == {"bias"}
+    np.testing.assert_array_equal(first.weights["bias"], bias)
+    assert sum(layer.parameters for layer in snapshot) == model.count_params()
+
+
+def test_stacked_cells_have_a_kernel_each():
+    cells = [layers.LSTMCell(3), layers.GRUCell(2)]
+    model, weights = built(layers.RNN(cells, name="stack"), 5, 4)
+    snapshot = inspect(model, numbers(2, 5, 4))
+    assert list(snapshot.layers) == [
+        "stack", "stack.cells.0.recurrent_kernel", "stack.cells.1.kernel", "stack.cells.1.recurrent_kernel",
+    ]  # fmt: skip
+    stored = [cells[0].kernel, cells[0].recurrent_kernel, cells[1].kernel, cells[1].recurrent_kernel]
+    for layer, variable in zip(snapshot, stored, strict=True):
+        np.testing.assert_array_equal(layer.kernel, as_array(variable).T)
+    assert [layer.gates for layer in snapshot] == [LSTM, LSTM, GRU, GRU]
+    assert len(snapshot["stack"].weights) == len(weights) - 4
+
+
+class MinimalCell(layers.Layer):
+    """A cell as in the documentation of Keras, with a layer inside."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.units = self.state_size = units
+        self.gate = layers.Dense(units, name="gate")
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], self.units), name="kernel")
+        self.recurrent_kernel = self.add_weight(shape=(self.units, self.units), name="recurrent_kernel")
+        self.gate.build(shape)
+
+    def call(self, x, states):
+        new = x @ self.kernel + self.gate(x) * (states[0] @ self.recurrent_kernel)
+        return new, [new]
+
+
+def test_a_cell_of_the_users_has_its_kernels_and_those_of_its_layers():
+    cell = MinimalCell(3)
+    model, _ = built(layers.RNN(cell, name="loop"), 5, 4)
+    snapshot = inspect(model, numbers(2, 5, 4))
+    assert list(snapshot.layers) == ["loop", "loop.recurrent_kernel", "loop.gate.kernel"]
+    for layer, variable in zip(snapshot, [cell.kernel, cell.recurrent_kernel, cell.gate.kernel], strict=True):
+        np.testing.assert_array_equal(layer.kernel, as_array(variable).T)
+        assert layer.gates == ()
+
+
+# -- raw parameters --------------------------------------------------------------------------------------
+
+
+class Tokens(layers.Layer):
+    """As vision transformers have it: patches, a class token before them, positions added."""
+
+    def __init__(self, name=None):
+        super().__init__(name=name)
+        self.patches = layers.Conv2D(6, 4, strides=4)
+
+    def build(self, shape):
+        self.patches.build(shape)
+        self.class_token = self.add_weight(shape=(1, 1, 6), name="class_token")
+        self.positions = self.add_weight(shape=(1, 5, 6), name="pos")
+        self.seen = self.add_weight(shape=(2, 2), trainable=False, name="seen")
+        self.scale = self.add_weight(shape=(6,), name="scale")
+
+    def call(self, x):
+        patches = keras.ops.reshape(self.patches(x), (-1, 4, 6))
+        tokens = keras.ops.repeat(self.class_token, keras.ops.shape(x)[0], axis=0)
+        return (keras.ops.concatenate([tokens, patches], axis=1) + self.positions) * self.scale
+
+
+class Matrix(layers.Layer):
+    def build(self, shape):
+        self.weight = self.add_weight(shape=(shape[-1], 2), name="w")
+        self.shift = self.add_weight(shape=(2,), name="b")
+
+    def call(self, x):
+        return keras.ops.matmul(x, self.weight) + self.shift
+
+
+class WithQueries(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.tokens = Tokens(name="tokens")
+        self.matrix = Matrix()
+        self.queries = self.add_weight(shape=(3, 2), name="q")
+        self.table = self.add_weight(shape=(2, 3, 2), name="t")
+
+    def call(self, x):
+        mixed = keras.ops.matmul(self.matrix(self.tokens(x)), keras.ops.transpose(self.queries))
+        return keras.ops.matmul(mixed, keras.ops.reshape(self.table[0], (3, 2)))
+
+
+def test_raw_parameters_are_layers_of_their_own():
+    model, x = WithQueries(), numbers(2, 8, 8, 3)
+    model(x)
+    snapshot = inspect(model, x)
+    assert list(snapshot.layers) == [
+        "queries", "table", "tokens", "tokens/class_token", "tokens/positions", "tokens/patches", "matrix",
+    ]  # fmt: skip
+    expected = {
+        "queries": as_array(model.queries).T,
+        "table": as_array(model.table).reshape(6, 2).T,
+        "tokens/class_token": as_array(model.tokens.class_token),
+        "tokens/positions": as_array(model.tokens.positions)[0].T,
+    }
+    for name, kernel in expected.items():
+        layer = snapshot[name]
+        assert layer.kind == "Parameter" and layer.output_shape is None and layer.part_of == ""
+        assert layer.kernel_shape == kernel.shape
+        np.testing.assert_array_equal(layer.kernel, kernel)
+    assert snapshot["tokens/class_token"].kernel_shape == (1, 1, 6)
+    assert snapshot["tokens"].kernel is None
+    assert set(snapshot["tokens"].weights) == {"seen", "scale"}
+    assert sum(layer.parameters for layer in snapshot) == model.count_params()
+    entries = {entry.name: entry for entry in KerasReader(model, Probe(x)).entries()}
+    assert entries["queries"].module is model.queries and entries["queries"].has_kernel
+    assert entries["tokens/class_token"].has_kernel and not entries["tokens"].has_kernel
+
+
+def test_the_single_matrix_of_a_layer_of_the_users_is_its_kernel():
+    layer, (stored, shift) = only_layer(Matrix(name="own"), 5)
+    np.testing.assert_array_equal(layer.kernel, stored.T)
+    assert set(layer.weights) == {"b"}
+    np.testing.assert_array_equal(layer.weights["b"], shift)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.PReLU(name="own"),
+        lambda: layers.LayerNormalization(axis=(1, 2), name="own"),
+        lambda: layers.SpectralNormalization(layers.Dense(2), name="own"),
+    ],
+    ids=["slopes", "scales", "vectors"],
+)
+def test_weights_of_other_layers_of_keras_are_no_kernels(make):
+    layer, _ = only_layer(make(), 3, 4)
+    assert layer.kernel is None and layer.kernel_shape is None and layer.weights
+
+
+def test_layers_with_lora_show_what_they_act_with():
+    model, (kernel, _) = built(layers.Dense(4, name="head"), 6)
+    model.layers[0].enable_lora(2)
+    model.layers[0].lora_kernel_b.assign(np.ones((2, 4), "float32"))
+    added = as_array(model.layers[0].lora_kernel_a) @ np.ones((2, 4), "float32")
+    x = numbers(2, 6)
+    snapshot = inspect(model, x)
+    assert snapshot["head"].kernel_shape == (4, 6)
+    close(snapshot["head"].kernel, (kernel + added).T)
+    close(snapshot["head"].output, as_array(model(x)))
+    assert set(snapshot["head"].weights) == {"bias", "lora_kernel_a", "lora_kernel_b"}
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_quantized_layers_are_read(mode):
+    model = keras.Sequential(
+        [keras.Input((4, 8)), layers.Dense(16, name="dense"), layers.EinsumDense("abc,cd->abd", (4, 6))]
+    )
+    before = inspect(model, numbers(2, 4, 8))
+    model.quantize(mode)
+    snapshot = inspect(model, numbers(2, 4, 8))
+    for layer in before:
+        assert snapshot[layer.name].kernel_shape == layer.kernel_shape == snapshot[layer.name].kernel.shape
+        assert snapshot[layer.name].output.shape == layer.output_shape
+    if mode != "int4":
+        np.testing.assert_allclose(snapshot["dense"].kernel, before["dense"].kernel, atol=0.01)
+        close(snapshot["dense"].output, as_array(model.layers[0](numbers(2, 4, 8))))
 
 
 def test_bfloat16_kernel_is_read_as_float32():
@@ -282,19 +492,34 @@ def test_attention_and_time_distributed_inner_layers_are_listed():
     assert snapshot["attention/query"].kernel.shape == (6, 6)
     close(snapshot["steps"].output, as_array(model(x)))
     assert snapshot["steps/layer"].kernel.shape == (2, 6)
+    told = FeatureMaps().refusal(snapshot["steps/layer"])
+    assert "once a time step" in told and "steps shows" in told
+    assert Filters().refusal(snapshot["steps/layer"]) == ""
     assert sum(layer.parameters for layer in snapshot) == model.count_params()
 
 
 def test_bidirectional_inner_layers_are_named_by_direction():
-    model = keras.Sequential([keras.Input((4, 3)), layers.Bidirectional(layers.GRU(2))])
-    snapshot = inspect(model, numbers(2, 4, 3))
+    wrapper = layers.Bidirectional(layers.GRU(2))
+    model = keras.Sequential([keras.Input((4, 3)), wrapper])
+    x = numbers(2, 4, 3)
+    snapshot = inspect(model, x)
+    forward, backward = "bidirectional/forward_layer", "bidirectional/backward_layer"
     assert list(snapshot.layers) == [
         "bidirectional",
-        "bidirectional/forward_layer",
-        "bidirectional/backward_layer",
+        forward,
+        f"{forward}.recurrent_kernel",
+        backward,
+        f"{backward}.recurrent_kernel",
     ]
-    assert snapshot["bidirectional"].output_shape == (2, 4)
-    assert "recurrent_kernel" in snapshot["bidirectional/forward_layer"].weights
+    close(snapshot["bidirectional"].output, as_array(model(x)))
+    close(snapshot[forward].output, as_array(wrapper.forward_layer(x)))
+    close(snapshot[backward].output, as_array(wrapper.backward_layer(x)))
+    cell = wrapper.backward_layer.cell
+    np.testing.assert_array_equal(snapshot[backward].kernel, as_array(cell.kernel).T)
+    np.testing.assert_array_equal(
+        snapshot[f"{backward}.recurrent_kernel"].kernel, as_array(cell.recurrent_kernel).T
+    )
+    assert snapshot[backward].gates == GRU and snapshot["bidirectional"].container
 
 
 # -- names -----------------------------------------------------------------------------------------------

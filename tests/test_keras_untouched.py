@@ -49,7 +49,8 @@ class NoisyModel(keras.Model):
     def call(self, x, training=False):
         self.calls_seen.assign(self.calls_seen + 1)
         x = x + 0.1 * keras.random.normal(keras.ops.shape(x), seed=self.seeds)
-        x = x + 0.1 * keras.random.normal(keras.ops.shape(x))
+        if keras.backend.backend() != "jax":  # Keras itself refuses draws without a seed there
+            x = x + 0.1 * keras.random.normal(keras.ops.shape(x))
         x = x + 0.01 * random.random() + 0.01 * np.random.rand()  # noqa: NPY002
         for part in self.parts:
             x = part(x, training=training) if isinstance(part, layers.Dropout) else part(x)
@@ -61,6 +62,42 @@ def subclassed():
     model = NoisyModel()
     model(np.zeros((1, 8, 8, 1), "float32"))
     return model
+
+
+class RawDraws(layers.Layer):
+    """Draws by TensorFlow itself, without Keras: with a generator of its own, and without any seed."""
+
+    def __init__(self):
+        super().__init__()
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow
+
+            self.generator = tensorflow.random.Generator.from_seed(3)
+            self.counts = {"calls": tensorflow.Variable(0.0, trainable=False)}
+
+    def call(self, x):
+        if keras.backend.backend() != "tensorflow":
+            return x
+        import tensorflow
+
+        self.counts["calls"].assign_add(1.0)
+        noise = self.generator.normal(tensorflow.shape(x)) + tensorflow.random.normal(tensorflow.shape(x))
+        return x + 0.1 * noise + 0.01 * self.counts["calls"]
+
+
+def recurrent():
+    """Read by a compiled pass on TensorFlow and JAX."""
+    return keras.Sequential(
+        [
+            keras.Input(batch_shape=(6, 8, 8, 1)),
+            layers.Reshape((8, 8)),
+            layers.BatchNormalization(),
+            RawDraws(),
+            layers.LSTM(5, return_sequences=True, dropout=0.3, recurrent_dropout=0.2, stateful=True),
+            layers.Bidirectional(layers.GRU(4, dropout=0.3)),
+            layers.Dense(3, activity_regularizer="l2"),
+        ]
+    )
 
 
 class DrawsRandomNumbers(keras.callbacks.Callback):
@@ -75,19 +112,25 @@ class RunsInTrainingMode(keras.callbacks.Callback):
         self.model(data()[0][:2], training=True)
 
 
-def trained(make, callback=None, *, epochs=3):
+def trained(make, callback=None, *, epochs=3, batch_size=8, **options):
     """Everything that a training leaves behind."""
     keras.utils.set_random_seed(11)
     model = make()
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"], **options)
     x, y = data()
     callbacks = [] if callback is None else [callback]
     history = model.fit(
-        x, y, epochs=epochs, batch_size=8, validation_split=0.25, shuffle=True, verbose=0, callbacks=callbacks
-    )
+        x, y, epochs=epochs, batch_size=batch_size, validation_split=0.25, shuffle=True, verbose=0,
+        callbacks=callbacks,
+    )  # fmt: skip
+    for layer in model._flatten_layers():
+        if isinstance(layer, RawDraws) and hasattr(layer, "generator"):
+            model.raw = [layer.generator.state, layer.counts["calls"]]
     after = {f"variable {place}": value for place, value in enumerate(model.variables)}
     after |= {f"optimizer {place}": value for place, value in enumerate(model.optimizer.variables)}
     after |= {f"metric {place}": value for place, value in enumerate(model.metrics_variables)}
+    after |= {f"raw {place}": value for place, value in enumerate(getattr(model, "raw", []))}
     result = {name: np.array(keras.ops.convert_to_numpy(value)) for name, value in after.items()}
     result |= {f"history {name}": np.array(values) for name, values in history.history.items()}
     result["python random"] = np.array(random.getstate()[1])
@@ -114,6 +157,15 @@ def test_training_is_bit_identical_with_the_callback(make, tmp_path):
 @pytest.mark.parametrize("make", [sequential, subclassed])
 def test_training_is_bit_identical_when_steps_are_recorded(make, tmp_path):
     assert differences(trained(make), trained(make, callback_for(tmp_path, every_n_steps=2))) == []
+
+
+@pytest.mark.parametrize("options", [{}, {"run_eagerly": True}], ids=["graph", "run_eagerly"])
+def test_training_is_bit_identical_where_passes_are_compiled_and_layers_draw_by_themselves(options, tmp_path):
+    if options and keras.backend.backend() == "jax":
+        pytest.skip("takes minutes there: each operation is compiled by itself")
+    plain = trained(recurrent, batch_size=6, epochs=2, **options)
+    callback = LayerVizCallback(data()[0][:6], log_dir=tmp_path, layers="*", on_error="raise")
+    assert differences(plain, trained(recurrent, callback, batch_size=6, epochs=2, **options)) == []
 
 
 @pytest.mark.parametrize("careless", [DrawsRandomNumbers, RunsInTrainingMode])

@@ -4,7 +4,7 @@ import pytest
 from layerviz_callbacks.render import palette
 from layerviz_callbacks.render.bars import draw_bars, fit_bars, plain_bars
 from layerviz_callbacks.render.layout import CONTENT_WIDTH
-from layerviz_callbacks.render.matrix import GREATEST_HEIGHT, draw_matrix, fit_matrix
+from layerviz_callbacks.render.matrix import GREATEST_HEIGHT, GROUP_GAP, draw_matrix, fit_matrix
 from layerviz_callbacks.render.scale import Scale
 
 UP, DOWN = palette.CURVES[:2]
@@ -53,16 +53,30 @@ def test_wide_bars_are_numbered_and_narrow_ones_are_not():
 def test_a_matrix_of_any_size_fits_on_the_sheet_with_cells_of_two_pixels_at_least(rows, columns):
     fitted = fit_matrix(rows, columns)
     shape = (-(-rows // fitted.reduce_rows), -(-columns // fitted.reduce_columns))
-    drawn = draw_matrix(np.zeros(shape, np.uint8), fitted)
+    drawn = draw_matrix(np.zeros((1, *shape), np.uint8), fitted)
     assert drawn.shape[1] <= CONTENT_WIDTH
     assert drawn.shape[0] <= GREATEST_HEIGHT + 34
     assert min(fitted.cell_height, fitted.cell_width) >= 2
     assert (drawn == 0).sum() == shape[0] * fitted.cell_height * shape[1] * fitted.cell_width
 
 
+@pytest.mark.parametrize("rows", [1, 8, 100, 1000])
+def test_groups_of_rows_stand_apart_and_all_of_them_fit(rows):
+    names = ("update", "reset", "candidate")
+    fitted = fit_matrix(rows, 500, groups=3, beside=names)
+    shape = (3, -(-rows // fitted.reduce_rows), -(-500 // fitted.reduce_columns))
+    levels = np.broadcast_to(np.arange(3, dtype=np.uint8)[:, None, None], shape)
+    drawn = draw_matrix(levels, fitted, above="in", beside=names)
+    assert drawn.shape[1] <= CONTENT_WIDTH
+    assert drawn.shape[0] <= GREATEST_HEIGHT + 34
+    rows_of = [np.flatnonzero((drawn == group).any(axis=1)) for group in range(3)]
+    assert rows_of[1][0] - rows_of[0][-1] > GROUP_GAP
+    assert rows_of[2][0] - rows_of[1][-1] > GROUP_GAP
+
+
 def test_the_matrix_has_rows_out_and_columns_in():
     levels = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
     fitted = fit_matrix(2, 3)
-    drawn = draw_matrix(levels, fitted)
+    drawn = draw_matrix(levels[None], fitted)
     cells = drawn[34:, -3 * fitted.cell_width :]
     assert cells[:: fitted.cell_height, :: fitted.cell_width].tolist() == levels.tolist()

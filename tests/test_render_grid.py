@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 
 from layerviz_callbacks.render import palette
-from layerviz_callbacks.render.grid import GAP, cross, cross_out, enlarge, grid, mean_blocks
+from layerviz_callbacks.render.grid import (
+    GAP,
+    GAP_OF_STRIPS,
+    STRIP_GAP,
+    cross,
+    cross_out,
+    enlarge,
+    grid,
+    mean_blocks,
+    strips,
+)
 
 
 def test_two_by_two_tiles_counted_by_hand():
@@ -65,3 +75,10 @@ def test_the_cross_survives_half_size_from_every_pixel(size):
     for row in (0, 1):
         for column in (0, 1):
             assert cross(size, size)[row::2, column::2].sum() >= 3
+
+
+def test_slices_of_a_channel_stand_nearer_than_channels():
+    p = palette.PAPER
+    assert strips(np.array([[[1], [2]], [[3], [4]]], np.uint8)).tolist() == [[1, p, p, 3], [2, p, p, 4]]
+    assert STRIP_GAP >= 2, "one pixel of it is left at half size"
+    assert GAP_OF_STRIPS >= 3 * STRIP_GAP

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from layerviz_callbacks.render import palette, sheet
+from layerviz_callbacks.render.blocks import fit_blocks
 from layerviz_callbacks.render.layout import (
     BODY_HEIGHT,
     BODY_HEIGHTS,
     CONTENT_WIDTH,
     WIDTH,
-    fit_blocks,
     fit_count,
     fit_pairs,
     fit_panels,

@@ -10,7 +10,7 @@ from torch import nn
 from torch_models import ConvNet, images
 
 from layerviz_callbacks import ArgumentError, ProbeError, SelectionError
-from layerviz_callbacks.torch import attach
+from layerviz_callbacks.torch import attach, inspect
 
 X = images(2)[0]
 TAG = "shapes/01_conv"
@@ -167,3 +167,72 @@ def test_nothing_stays_on_the_model():
         record(1)
     assert all(not module._forward_hooks and not module._forward_pre_hooks for module in model.modules())
     assert isinstance(model, nn.Module) and model.training
+
+
+class TwoNets(nn.Module):
+    """No forward of its own, as a GAN."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator, self.critic = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 1, 3)
+
+
+def test_a_model_without_forward_is_shown_the_probe_as_the_user_says():
+    given = []
+
+    def forward(model, inputs):
+        given.append(inputs)
+        return model.critic(model.generator(inputs))
+
+    model, sink = TwoNets(), ListSink()
+    with attach(model, X, log_dir=sink, views=[Shapes()], forward=forward) as record:
+        record(1)
+    assert sink.steps("shapes/02_critic") == [0, 1]
+    assert all(torch.equal(inputs, X) and inputs is not X for inputs in given)
+    assert model.training
+
+
+def test_a_model_without_forward_says_what_to_type():
+    with pytest.raises(ArgumentError, match=r"TwoNets has no forward\(\).*forward=lambda model, x: model"):
+        attach(TwoNets(), X, log_dir=ListSink())
+
+
+def test_forward_gets_a_tuple_or_a_dict_where_the_probe_is_one():
+    model, seen = nn.Sequential(nn.Linear(2, 2)).double(), []
+
+    def forward(model, inputs):
+        seen.append(inputs)
+        return model(torch.zeros(4, 2).double())
+
+    for probe in (
+        np.ones((4, 2), np.float32),
+        [np.ones((4, 2))] * 2,
+        {"a": np.ones((4, 2)), "b": np.arange(4)},
+    ):
+        inspect(model, probe, forward=forward)
+    assert seen[0].dtype == torch.float64
+    assert isinstance(seen[1], tuple) and len(seen[1]) == 2
+    assert list(seen[2]) == ["a", "b"] and seen[2]["b"].dtype == torch.int64
+
+
+def test_a_forward_that_cannot_be_called_is_refused():
+    with pytest.raises(ArgumentError, match="forward='generate' cannot be called"):
+        inspect(TwoNets(), X, forward="generate")
+
+
+def test_a_fault_in_forward_names_the_probe_and_the_fault():
+    with pytest.raises(ProbeError, match=r"\(2, 1, 8, 8\).*AttributeError"):
+        inspect(TwoNets(), X, forward=lambda model, x: model.sampler(x))
+
+
+def test_a_list_of_layers_called_by_mistake_is_named():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleList([nn.Conv2d(1, 1, 1)])
+
+        def forward(self, x):
+            return self.blocks(x)
+
+    with pytest.raises(ProbeError, match="ModuleList 'blocks'"):
+        inspect(Model(), X)

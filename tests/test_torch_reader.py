@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import torch.utils.checkpoint
 from torch import nn
 from torch_models import ConvNet, images, read_all
 
@@ -206,6 +207,43 @@ def test_bfloat16_and_complex_outputs_come_as_float32():
     np.testing.assert_array_equal(output, [[4, 0, 0, 0]])
     half = read_all(nn.Sequential(nn.Linear(2, 2).bfloat16()), np.ones((1, 2)))["0"]
     assert half.output.dtype == half.kernel.dtype == np.float32
+
+
+def test_packed_sequences_are_padded_with_their_samples_first():
+    class Packed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = nn.LSTM(3, 2, batch_first=True)
+
+        def forward(self, x):
+            lengths = torch.tensor([2, 5])
+            packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            return self.lstm(packed)[0]
+
+    model, x = Packed(), torch.rand(2, 5, 3)
+    read = read_all(model, x)["lstm"]
+    assert read.output_shape == (2, 5, 2)
+    for sample, length in enumerate((2, 5)):
+        alone = model.lstm(x[sample : sample + 1, :length])[0].detach().numpy()[0]
+        np.testing.assert_allclose(read.output[sample, :length], alone, rtol=1e-5)
+        assert not read.output[sample, length:].any()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_checkpointed_block_is_heard_once_and_without_a_warning(reentrant):
+    class Checkpointed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = nn.Sequential(nn.Linear(2, 3), nn.ReLU(inplace=True))
+
+        def forward(self, x):
+            return torch.utils.checkpoint.checkpoint(self.block, x, use_reentrant=reentrant)
+
+    model, x = Checkpointed(), torch.rand(4, 2)
+    snapshot = read_all(model, x)
+    assert list(snapshot.layers) == ["block", "block.0", "block.1"]
+    np.testing.assert_array_equal(snapshot["block.0"].output, model.block[0](x).detach().numpy())
 
 
 def test_an_output_that_is_no_tensor_is_refused_in_words():

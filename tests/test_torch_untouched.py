@@ -4,13 +4,14 @@ import collections
 import random
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 from torch_models import ConvNet, images, process_state, read_all, same, seed_all
 
-from layerviz_callbacks import views
+from layerviz_callbacks import inspect, views
 from layerviz_callbacks.torch import attach
 
 
@@ -81,6 +82,42 @@ def test_the_comparison_catches_a_visit_in_training_mode():
             model(images(2)[0])
 
     assert not same(train(visit)["weights"], train()["weights"])
+
+
+class WithScript(nn.Module):
+    """A block that TorchScript compiled, with a frozen layer in it."""
+
+    def __init__(self):
+        super().__init__()
+        block = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.3), nn.BatchNorm2d(4))
+        self.block = torch.jit.script(block)
+        self.head = nn.Linear(4 * 6 * 6, 3)
+
+    def forward(self, x):
+        return self.head(self.block(x).flatten(1))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_block_that_torchscript_compiled_trains_the_same():
+    def trained(*, read):
+        seed_all()
+        model = WithScript()
+        model.train()
+        dict(model.named_modules())["block.3"].eval()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        x, y = images()
+        for _ in range(3):
+            if read:
+                assert read_all(model, x[:2])["block.0"].output is not None
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        modes = {name: module.training for name, module in model.named_modules()}
+        return {"weights": dict(model.state_dict()), "modes": modes, "process": process_state()}
+
+    visited = trained(read=True)
+    assert visited["modes"]["block.2"] is True and visited["modes"]["block.3"] is False
+    assert same(visited, trained(read=False))
 
 
 class Stateful(nn.Module):
@@ -243,3 +280,21 @@ def test_views_draw_what_the_reader_read():
     tags = [picture.tag for picture in snapshot.pictures(views.Filters(), views.FeatureMaps())]
     assert any(tag.endswith("_conv") and tag.startswith("filters/") for tag in tags)
     assert any(tag.endswith("_head") and tag.startswith("feature maps/") for tag in tags)
+
+
+def test_a_batch_normalisation_that_is_called_in_training_mode_keeps_its_statistics():
+    class Stubborn(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(3)
+            self.kept = torch.zeros(3)  # a plain attribute, changed behind the back of version counters
+
+        def forward(self, x):
+            nn.functional.batch_norm(x, self.kept, torch.ones(3), training=True)
+            return nn.functional.batch_norm(x, self.norm.running_mean, self.norm.running_var, training=True)
+
+    model = Stubborn()
+    inspect(model, torch.arange(12.0).reshape(4, 3))
+    assert model.norm.running_mean.tolist() == [0, 0, 0]
+    assert model.norm.running_var.tolist() == [1, 1, 1]
+    assert model.kept.tolist() == [0, 0, 0]

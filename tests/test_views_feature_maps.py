@@ -2,7 +2,17 @@ import re
 
 import numpy as np
 import pytest
-from view_models import convolve, gabors, layer, shapes, snapshot, waves
+from view_models import (
+    convolve,
+    convolve_volumes,
+    gabors,
+    layer,
+    shapes,
+    snapshot,
+    volumes,
+    waves,
+    waves_in_space,
+)
 
 from layerviz_callbacks import ArgumentError, Layer, Probe, Snapshot
 from layerviz_callbacks.render import palette
@@ -27,9 +37,12 @@ def contains(pixels, part):
     """Whether the picture holds this part somewhere, pixel by pixel."""
     if pixels.ndim == 3:
         pixels, part = (colours.astype(int) @ [65536, 256, 1] for colours in (pixels, part))
+    values, places = np.unique(part, return_index=True)
+    rarest = min(range(len(values)), key=lambda place: (pixels == values[place]).sum())
+    row, column = np.unravel_index(places[rarest], part.shape)  # look only where the rarest pixel is
     windows = np.lib.stride_tricks.sliding_window_view(pixels, part.shape)
-    found = windows[..., 0, 0] == part[0, 0]
-    return any((windows[place] == part).all() for place in zip(*np.nonzero(found), strict=True))
+    found = np.argwhere(windows[..., row, column] == part[row, column])
+    return any((windows[top, left] == part).all() for top, left in found)
 
 
 def test_a_2x2_map_is_four_squares_of_its_values():
@@ -126,7 +139,7 @@ def test_samples_have_their_input_beside_them():
     assert side * 8 >= 40
 
 
-@pytest.mark.parametrize("shape", [(2, 5), (2, 8, 8, 2), (2, 3, 3, 3, 1), (2, 0, 3, 1)])
+@pytest.mark.parametrize("shape", [(2, 5), (2, 3, 3, 3, 3, 1), (2, 0, 3, 1)])
 def test_inputs_that_fit_no_thumbnail_are_left_out(shape):
     output = layer(output=np.ones((2, 4, 4, 8), np.float32))
     plain = snapshot(output)
@@ -137,7 +150,7 @@ def test_inputs_that_fit_no_thumbnail_are_left_out(shape):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("space", [(4, 4), (50,), ()])
+@pytest.mark.parametrize("space", [(9, 4, 4), (4, 4), (50,), ()])
 def test_dead_and_constant_channels_are_flat_and_told(space):
     output = np.random.default_rng(0).random((2, *space, 4)).astype(np.float32)
     output[..., 1] = 0
@@ -158,15 +171,15 @@ def test_a_channel_that_is_zero_on_one_sample_only_is_not_dead():
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("space", [(4, 4), (50,), (700,), ()])
+@pytest.mark.parametrize("space", [(3, 4, 4), (4, 4), (50,), (700,), ()])
 def test_nan_and_infinities_have_their_own_colours_and_a_legend(space):
     output = np.random.default_rng(0).normal(size=(2, *space, 6)).astype(np.float32)
     output[0, ..., 0], output[1, ..., 2], output[0, ..., 4] = np.nan, np.inf, -np.inf
     picture = draw(output)
     for words, index in (
-        ("NaN", palette.NOT_A_NUMBER),
-        ("+Inf", palette.PLUS_INFINITY),
-        ("-Inf", palette.MINUS_INFINITY),
+        ("1 channel with NaN", palette.NOT_A_NUMBER),
+        ("1 channel with +Inf", palette.PLUS_INFINITY),
+        ("1 channel with -Inf", palette.MINUS_INFINITY),
     ):
         assert words in picture.caption
         assert (picture.pixels == index).sum() > 18 * 18, "more than its swatch in the legend"
@@ -224,14 +237,20 @@ def test_rows_that_are_not_the_probes_samples_get_no_sample_names():
     ("known", "reason"),
     [
         (Layer("c", "Conv2D", 1), "was not called in the forward pass"),
-        (Layer("c", "Conv3D", 1, output_shape=(2, 4, 4, 4, 8)), "3-D maps are not drawn yet"),
+        (Layer("c", "Odd", 1, output_shape=(2, 4, 4, 4, 4, 8)), "4-D maps are not drawn yet"),
+        (Layer("vit/token", "Parameter", 1, kernel_shape=(1, 1, 8)), "a parameter has no output"),
+        (
+            Layer("lstm.recurrent_kernel", "LSTM", 1, kernel_shape=(8, 2), part_of="lstm"),
+            "a further kernel of lstm, which has the output",
+        ),
         (Layer("c", "Loss", 1, output_shape=(2,)), "outputs of shape (2,) are not drawn yet"),
         (Layer("c", "Odd", 1, output_shape=(2, 0, 3)), "its output is empty: shape (2, 0, 3)"),
-        (Layer("c", "Conv2D", 1, output_shape=(2, 4, 4, 8), refusal="it is compiled"), "it is compiled"),
+        (Layer("c", "Conv2D", 1, kernel_shape=(4, 2, 3, 3), refusal="it is compiled"), "it is compiled"),
         (Layer("c", "FFT", 1, output=np.ones((2, 3), complex)), "complex128 outputs are not drawn yet"),
         (Layer("c", "Conv2D", 1, output_shape=(2, 4, 4, 8)), ""),
         (Layer("c", "Conv1D", 1, output_shape=(2, 4, 8)), ""),
         (Layer("c", "Dense", 1, output_shape=(2, 8)), ""),
+        (Layer("c", "Conv3D", 1, output_shape=(2, 4, 4, 4, 8)), ""),
     ],
 )
 def test_what_cannot_be_drawn_says_why_before_any_array_was_read(known, reason):
@@ -245,8 +264,16 @@ def test_an_output_that_was_not_read_gives_no_picture():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"contrast": "each"}, "contrast='each' is not an option. Allowed: 'layer', 'channel'."),
+        ({"contrast": "each"}, "contrast='each' is not an option. Allowed: 'layer', 'channel', 'sample'."),
         ({"max_channels": 0}, "max_channels=0 is not a count"),
+        ({"channels": "strong"}, "channels='strong' is not an option. Allowed: 'first', 'strongest', or"),
+        ({"channels": "strong"}, "Did you mean 'strongest'?"),
+        ({"channels": []}, "channels=[] is empty: nothing would be drawn."),
+        ({"channels": 3}, "channels=3 is not a list."),
+        ({"channels": [0, 1.5]}, "channels=[0, 1.5] holds 1.5, which is no channel number."),
+        ({"channels": [True]}, "channels=[True] holds True, which is no channel number."),
+        ({"channels": [4, -1]}, "channels=[4, -1] holds -1, which is no channel number."),
+        ({"channels": [4, 1, 4]}, "channels=[4, 1, 4] holds 4 twice. Name each channel once."),
         ({"max_samples": 2.5}, "max_samples=2.5 is not a count"),
     ],
 )
@@ -264,6 +291,7 @@ def test_bad_options_are_refused_with_what_is_allowed(options, message):
     [
         (2, 1, 1, 2048), (2, 2, 2, 16), (1, 500, 500, 4), (3, 8, 200, 5), (3, 200, 8, 5),
         (20, 7, 7, 300),
+        (2, 9, 9, 9, 8), (1, 1, 1, 1, 1), (8, 16, 10, 10, 64), (2, 3, 300, 2, 4), (1, 40, 2, 300, 2),
         (2, 1, 8), (2, 2, 8), (2, 5, 8), (2, 6000, 8), (20, 30, 300), (1, 1), (20, 3000), (8, 10),
         (1, 3000, 1, 2),
     ],
@@ -283,6 +311,109 @@ def test_sheets_of_all_sizes_are_700_wide_and_never_absurdly_high(shape, kind, c
 def test_names_inject_no_markup_into_the_description():
     picture = draw(np.ones((1, 2, 2, 1), np.float32), name="<img src=x onerror=alert(1)>")
     assert "<" not in picture.description
+
+
+def tiles_of(pixels, level):
+    """The corners (top, left) of the squares of one level."""
+    found = np.pad(pixels == level, 1)
+    return np.argwhere(found[1:, 1:] & ~found[:-1, 1:] & ~found[1:, :-1]).tolist()
+
+
+def test_a_volume_is_a_strip_of_its_slices_from_left_to_right():
+    output = np.array([0.25, 0.5, 1], np.float32).reshape(1, 3, 1, 1, 1)
+    picture = draw(output)
+    (first,), (second,), (third,) = (tiles_of(body(picture, header=4), level) for level in (56, 112, 223))
+    assert first[0] == second[0] == third[0] == LABEL
+    assert second[1] - first[1] == third[1] - second[1]
+    assert "each channel: its 3 slices, left to right" in picture.caption
+
+
+def test_channels_of_a_volume_stand_further_apart_than_their_slices():
+    output = np.ones((1, 2, 4, 4, 3), np.float32)
+    output[:, 1] = 2
+    row = body(draw(output), header=4)[LABEL]
+    edges = np.flatnonzero(np.diff((row == palette.PAPER).astype(int)))
+    assert (edges[1::2] - edges[: len(edges) // 2 * 2 : 2]).tolist()[:3] == [2, 12, 2]
+
+
+@pytest.mark.parametrize(
+    ("depth", "channels", "words"),
+    [
+        (16, 4, "slices 1, 4, 8, 11, 14 of 16"),
+        (5, 4, "its 5 slices"),
+        (1, 4, ""),
+        (16, 128, "each channel: slice 8 of 16"),
+    ],
+)
+def test_the_sheet_says_which_slices_it_shows(depth, channels, words):
+    output = np.random.default_rng(0).random((4, depth, 8, 8, channels)).astype(np.float32)
+    caption = draw(output, max_channels=128).caption
+    assert words in caption
+    assert ("slice" in caption) == bool(words)
+
+
+def test_a_slice_is_that_of_the_volume():
+    output = np.zeros((1, 16, 4, 4, 1), np.float32)
+    output[0, 14, 2, 1] = 1
+    pixels = body(draw(output), header=4)
+    size = pixels[LABEL:].shape[0] // 4
+    ((top, left),) = tiles_of(pixels, 223)
+    assert (top - LABEL, left) == (2 * size, 4 * (4 * size + 2) + size), "in the fifth slice"
+
+
+def test_the_strongest_channels_come_first_and_are_named():
+    output = np.ones((2, 3, 3, 6), np.float32) * np.array([1, 6, 2, 5, 3, 4], np.float32)
+    picture = draw(output, channels="strongest", max_channels=3)
+    assert "strongest first, by mean magnitude: channels 1, 3, 5" in picture.caption
+    assert "3 of 6 channels" in picture.caption
+    chosen = draw(output, channels=[1, 3, 5], max_channels=1)
+    np.testing.assert_array_equal(body(picture, header=4), body(chosen, header=4))
+    assert "channels 1, 3, 5" in chosen.caption
+
+
+def test_channels_that_a_layer_does_not_have_are_told():
+    output = np.ones((2, 3, 3, 6), np.float32)
+    assert "channels 5, 0; no channel 9 among its 6" in draw(output, channels=[5, 9, 0]).caption
+    wanted = FeatureMaps(channels=(9, 7))
+    reason = "none of channels=[9, 7] is there; it has 6 channels: 0 to 5"
+    assert wanted.refusal(layer(output=output)) == reason
+    assert wanted.refusal(Layer("c", "Conv2D", 1, output_shape=(2, 3, 3, 6))) == reason
+    assert wanted.draw(snapshot(layer(output=output))) == []
+
+
+def test_bars_carry_the_numbers_of_their_channels():
+    output = np.random.default_rng(0).random((1, 900)).astype(np.float32)
+    picture = draw(output, channels=[57, 4])
+    assert contains(picture.pixels, draw_line("57", faded=True))
+
+
+def test_a_sample_may_have_a_range_of_its_own_which_stands_at_its_name():
+    output = np.zeros((2, 2, 2, 2), np.float32)
+    output[0, 0, 0], output[1, 0, 0] = 1, 100
+    together, own = draw(output), draw(output, contrast="sample", names=["quake", "noise"])
+    assert (body(together) == 223).sum() == (body(own, header=4) == 223).sum() // 2
+    assert "contrast per sample: each has its own range" in own.caption
+    assert contains(own.pixels, draw_line("quake: 0 to 1"))
+    assert contains(own.pixels, draw_line("noise: 0 to 100"))
+
+
+@pytest.mark.parametrize("space", [(3, 4, 4), (4, 4), (50,), ()])
+def test_contrast_per_sample_makes_samples_of_the_same_shape_look_the_same(space):
+    output = np.random.default_rng(0).random((1, *space, 3)).astype(np.float32)
+    picture = draw(np.concatenate([output, output * 8]), contrast="sample", when="")
+    alone = draw(np.concatenate([output, output]), contrast="sample", when="")
+    for index in range(palette.LEVELS):
+        assert (body(picture, header=6) == index).sum() == (body(alone, header=6) == index).sum()
+
+
+def test_volumes_and_bands_have_thumbnails():
+    output = np.ones((2, 4, 4, 8), np.float32)
+    scan = np.zeros((2, 5, 8, 8, 1), np.float32)
+    scan[:, 2, :4] = 1
+    middle = draw(output, inputs=scan[:, 2])
+    np.testing.assert_array_equal(draw(output, inputs=scan).pixels, middle.pixels)
+    bands = np.concatenate([scan[:, 2]] + [scan[:, 0] + 99] * 11, axis=-1)
+    np.testing.assert_array_equal(draw(output, inputs=bands).pixels, middle.pixels)
 
 
 def test_2d_maps_look_as_accepted(check_golden):
@@ -305,3 +436,21 @@ def test_1d_maps_look_as_accepted(check_golden):
 def test_vectors_look_as_accepted(check_golden):
     output = np.sin(np.arange(30, dtype=np.float32)).reshape(3, 10)
     check_golden(draw(output, inputs=shapes(), name="head", kind="Dense"), "feature_maps_vectors")
+
+
+def test_3d_maps_look_as_accepted(check_golden):
+    inputs = volumes()
+    output = np.maximum(convolve_volumes(inputs, waves_in_space(8)), 0)
+    output[..., 5] = 0
+    check_golden(
+        draw(output, inputs=inputs, names=["ball", "rod"], name="conv3d", kind="Conv3D"), "feature_maps_3d"
+    )
+
+
+def test_the_strongest_maps_look_as_accepted(check_golden):
+    images = shapes()
+    output = np.maximum(convolve(images, gabors(64, 5)), 0)
+    check_golden(
+        draw(output, inputs=images, channels="strongest", max_channels=12, contrast="sample"),
+        "feature_maps_strongest",
+    )

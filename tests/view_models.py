@@ -1,8 +1,12 @@
 """Snapshots made by hand, from formulas: the same numbers on every machine."""
 
+from dataclasses import replace
+from functools import reduce
+
 import numpy as np
 
 from layerviz_callbacks import Layer, Probe, Snapshot
+from layerviz_callbacks.cut import cut_kernel, cut_output
 
 
 def layer(name="conv1", kind="Conv2D", place=1, *, kernel=None, output=None, **options):
@@ -66,3 +70,53 @@ def waves(length=1500):
         for component in range(3):
             traces[sample, :, component] = decay * np.sin(time * rate * 3 + component) / (1 + component)
     return traces + 0.02 * np.sin(time * 91)[:, None].astype(np.float32)
+
+
+def volumes(size=16):
+    """A hollow ball and a slanted rod `(2, size, size, size, 1)`, from 0 to 1."""
+    z, y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    ball = np.exp(-20 * (np.sqrt(x**2 + y**2 + z**2) - 0.6) ** 2)
+    rod = np.exp(-20 * (x**2 + (y - z / 2) ** 2))
+    return np.stack([ball, rod])[..., None].astype(np.float32)
+
+
+def waves_in_space(channels):
+    """3x3x3 kernels, each a wave in another direction `(channels, 1, 3, 3, 3)`."""
+    z, y, x = np.mgrid[-1:1:3j, -1:1:3j, -1:1:3j]
+    kernels = np.empty((channels, 1, 3, 3, 3), np.float32)
+    for channel in range(channels):
+        turn, tilt = np.pi * channel / channels, np.pi * (channel % 4) / 4
+        along = x * np.cos(turn) + y * np.sin(turn) * np.cos(tilt) + z * np.sin(tilt)
+        kernels[channel, 0] = np.cos(2 * along + channel)
+    return kernels
+
+
+def convolve_volumes(inputs, kernels):
+    """`(sample, depth, height, width, channel)` of single-channel volumes, padded with zeros."""
+    size = kernels.shape[-1]
+    padded = np.pad(inputs[..., 0], ((0, 0), *((size // 2,) * 2,) * 3))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size,) * 3, axis=(1, 2, 3))
+    return np.einsum("ndhwijk,cijk->ndhwc", windows, kernels[:, 0]).astype(np.float32)
+
+
+def only_shapes(known):
+    """The snapshot as it is before anything was read: shapes, no arrays."""
+    layers = {layer.name: replace(layer, kernel=None, output=None) for layer in known}
+    return replace(known, layers=layers)
+
+
+def read_with(known, *views):
+    """The snapshot as a reader reads it for these views: of each layer the part that they ask for."""
+    shapes, layers = only_shapes(known), {}
+    for layer in known:
+        empty = shapes[layer.name]
+        if layer.output is not None:
+            cuts = [view.output_cut(empty, shapes) for view in views]
+            part, taken = cut_output(layer.output, reduce(lambda one, other: one.union(other), cuts))
+            layer = replace(layer, output=part, output_taken=taken)
+        if layer.kernel is not None:
+            cuts = [view.kernel_cut(empty, shapes) for view in views]
+            part, taken = cut_kernel(layer.kernel, reduce(lambda one, other: one.union(other), cuts))
+            layer = replace(layer, kernel=part, kernel_taken=taken)
+        layers[layer.name] = layer
+    return replace(known, layers=layers)

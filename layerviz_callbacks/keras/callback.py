@@ -11,10 +11,9 @@ from typing import Any
 import keras
 
 from layerviz_callbacks.errors import CallbackInUseError
-from layerviz_callbacks.keras.kernels import copied
-from layerviz_callbacks.keras.reader import KerasReader
+from layerviz_callbacks.keras.reading import BuildingReader, is_legacy, reader_of
 from layerviz_callbacks.messages import logger
-from layerviz_callbacks.probe import Probe
+from layerviz_callbacks.probe import Probe, to_numpy
 from layerviz_callbacks.recorder import Recorder
 from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.sinks import Sink
@@ -26,7 +25,7 @@ class _Fit:
     """What belongs to one call of `fit`; the callback's own `model` may be another thread's by now."""
 
     thread: int
-    reader: KerasReader
+    reader: BuildingReader
     epochs: int | None
     begun: bool = False
     given_up: bool = False  # it could not begin after the first step, and the training was left alone
@@ -37,6 +36,8 @@ class _Fit:
 
 class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Pictures of filters and feature maps in TensorBoard while a Keras model trains.
+
+    The model is one of Keras 3, on TensorFlow, JAX or PyTorch, or of legacy Keras 2 (`tf_keras`).
 
     Step 0 is the model before training, step k is after epoch k; with `every_n_steps`, the optimizer
     step. `model.evaluate` and `model.predict` write nothing, and the training itself is not changed:
@@ -109,7 +110,7 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             CallbackInUseError: another thread is training with this object now.
         """
         self._refuse_other_thread()
-        reader = KerasReader(self.model, self.probe)
+        reader = reader_of(self.model, self.probe)
         self._fit = _Fit(threading.get_ident(), reader, (self.params or {}).get("epochs"))
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -150,6 +151,17 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             self.recorder.end()
             self._fit = None
 
+    def _implements_train_batch_hooks(self) -> bool:  # the three: asked by Keras 2 alone
+        return _overrides(
+            self, "on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end"
+        )
+
+    def _implements_test_batch_hooks(self) -> bool:
+        return _overrides(self, "on_test_batch_begin", "on_test_batch_end")
+
+    def _implements_predict_batch_hooks(self) -> bool:
+        return _overrides(self, "on_predict_batch_begin", "on_predict_batch_end")
+
     def _batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         hooks: Any = type(self)
         hooks.on_train_batch_end(self, batch, logs)  # a subclass of the user may have its own
@@ -177,8 +189,10 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
 
     def _steps_done(self, fit: _Fit) -> int:
         counted = fit.first_step + fit.earlier_batches + fit.batches
-        on_jax = keras.backend.backend() == "jax"  # there, asking the optimizer would bring all weights in
-        iterations = None if on_jax else _iterations(fit.reader.model)
+        model = fit.reader.model
+        # On JAX, asking the optimizer would bring all weights in.
+        on_jax = keras.backend.backend() == "jax" and not is_legacy(model)
+        iterations = None if on_jax else _iterations(model)
         return counted if iterations is None else iterations
 
     def _refuse_other_thread(self) -> None:
@@ -192,7 +206,11 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             )
 
 
+def _overrides(callback: Any, *hooks: str) -> bool:
+    return any(not getattr(getattr(callback, hook), "_is_default", False) for hook in hooks)
+
+
 def _iterations(model: Any) -> int | None:
     """The optimizer steps done; None for a model that keeps its optimizers to itself."""
     iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
-    return None if iterations is None else int(copied(iterations))
+    return None if iterations is None else int(to_numpy(iterations))

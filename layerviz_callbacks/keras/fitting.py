@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from layerviz_callbacks.errors import ProbeError, did_you_mean
+from layerviz_callbacks.errors import ProbeError, ReadingError, did_you_mean
 from layerviz_callbacks.probe import Probe
 
 Shape = tuple[Any, ...]
@@ -62,6 +62,15 @@ def call_error(model: Any, probe: Probe, error: Exception) -> ProbeError:
     return ProbeError(
         f"The model {model.name!r} cannot be called with the probe of shape and dtype {given}.{expects} "
         f"Pass samples exactly as the model is trained with them, for example x_val[:4]. "
+        f"What Keras said: {type(error).__name__}: {error}"
+    )
+
+
+def fails_in_evaluation(model: Any, error: Exception) -> ReadingError:
+    """The error of a model that takes the probe with `training=True`, and fails with `training=False`."""
+    return ReadingError(
+        f"The model {model.name!r} fails in evaluation mode, though not in training mode. Pictures are made "
+        "in evaluation mode: see to it that model(x, training=False) works. "
         f"What Keras said: {type(error).__name__}: {error}"
     )
 

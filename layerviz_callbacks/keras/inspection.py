@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerviz_callbacks.keras.reader import KerasReader
+from layerviz_callbacks.keras.reading import reader_of
 from layerviz_callbacks.probe import Probe
-from layerviz_callbacks.reader import Request
-from layerviz_callbacks.selection import Selector, check_selector, select
+from layerviz_callbacks.reader import Request, select_entries
+from layerviz_callbacks.selection import Selector, check_selector
 from layerviz_callbacks.snapshot import Snapshot
 
 
@@ -15,7 +15,7 @@ def inspect(model: Any, probe: Any, *, layers: Selector | None = None) -> Snapsh
     """Read a Keras model: kernels, weights and outputs of its layers as NumPy arrays.
 
     Args:
-        model: a built `keras.Model`.
+        model: a built `keras.Model`, or one of legacy Keras 2 (`tf_keras`).
         probe: a `Probe`, or what one is made of: an array or tensor, a list, tuple or dict of them.
         layers: which layers to read: names, globs, classes, predicates, or a list of these; None: all.
 
@@ -33,9 +33,9 @@ def inspect(model: Any, probe: Any, *, layers: Selector | None = None) -> Snapsh
         (8, 1, 3, 3)
     """
     check_selector(layers)
-    reader = KerasReader(model, Probe.of(probe))
+    reader = reader_of(model, Probe.of(probe))
     reader.check_built()
-    pairs = [(entry.name, entry.module) for entry in reader.entries()]
-    chosen = None if layers is None else frozenset(select(layers, pairs, argument="layers"))
-    names = frozenset(name for name, _ in pairs) if chosen is None else chosen
+    entries = reader.entries()
+    chosen = None if layers is None else select_entries(layers, entries)
+    names = frozenset(entry.name for entry in entries) if chosen is None else chosen
     return reader.read(Request(weights=names, outputs=names)).choose(chosen)

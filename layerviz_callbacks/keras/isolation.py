@@ -13,15 +13,16 @@ from keras.src.backend.common import global_state
 
 _GLOBAL_SEEDS = "global_seed_generator"
 _NAME_COUNTERS = "object_name_uids"
+_SEED = 0
 
 
 @contextmanager
 def isolated(model: Any) -> Iterator[None]:
     """Run a model inside, and nothing of it stays: variables, losses, random states, modes, name counters.
 
-    Reads of Keras variables go through, writes stay in a `keras.StatelessScope`. Seed generators start
-    from the same seed each time, so that a model that is random at inference shows the same noise at
-    every step. TensorFlow functions inside the model run eagerly.
+    Reads of Keras variables go through, writes stay in a `keras.StatelessScope`. Random generators start
+    from the same state each time, so that a model that is random at inference shows the same noise at
+    every step. TensorFlow functions inside the model run eagerly, or are traced as part of ours.
     """
     backend = keras.backend.backend()
     with ExitStack() as stack:
@@ -29,14 +30,17 @@ def isolated(model: Any) -> Iterator[None]:
         stack.enter_context(_keras_globals_kept())
         stack.enter_context(_losses_kept(model))
         if backend == "tensorflow":
-            stack.enter_context(_tensorflow_kept())
+            from layerviz_callbacks.keras.isolation_tensorflow import tensorflow_kept
+
+            stack.enter_context(tensorflow_kept(model))
         elif backend == "torch":
             stack.enter_context(_torch_kept(model))
-        stack.enter_context(keras.StatelessScope(state_mapping=_fixed_seeds(model)))
+        stack.enter_context(keras.StatelessScope(state_mapping=fixed_seeds(model)))
         yield
 
 
-def _fixed_seeds(model: Any) -> list[tuple[Any, Any]]:
+def fixed_seeds(model: Any) -> list[tuple[Any, Any]]:
+    """The states of the model's seed generators, each with the value it has inside."""
     states = [variable for variable in model.variables if "seed_generator_state" in variable.path]
     global_seeds = global_state.get_global_attribute(_GLOBAL_SEEDS)
     if global_seeds is not None:
@@ -47,6 +51,8 @@ def _fixed_seeds(model: Any) -> list[tuple[Any, Any]]:
 @contextmanager
 def _python_and_numpy_random_kept() -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002  the user's global one
+    random.seed(_SEED)
+    np.random.seed(_SEED)  # noqa: NPY002
     try:
         yield
     finally:
@@ -84,35 +90,12 @@ def _losses_kept(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _tensorflow_kept() -> Iterator[None]:
-    import tensorflow
-    from tensorflow.python.eager import context
-    from tensorflow.python.ops import stateful_random_ops
-
-    seeds = getattr(context.context(), "_rng", None)  # where operations without a seed get theirs from
-    seeds_state = None if seeds is None else seeds.getstate()
-    generator = stateful_random_ops.global_generator
-    generator_state = None if generator is None else generator.state.read_value()
-    was_eager = tensorflow.config.functions_run_eagerly()
-    tensorflow.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tensorflow.config.run_functions_eagerly(was_eager)
-        if seeds is not None:
-            seeds.setstate(seeds_state)
-        stateful_random_ops.global_generator = generator
-        if generator is not None:
-            generator.state.assign(generator_state)
-
-
-@contextmanager
 def _torch_kept(model: Any) -> Iterator[None]:
     import torch
 
     modes = [(module, module.training) for module in model.modules()]
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), torch.no_grad():
-        torch.manual_seed(0)
+        torch.manual_seed(_SEED)
         try:
             for module, _ in modes:  # the flag alone: `eval()` may be overridden and do more
                 module.training = False

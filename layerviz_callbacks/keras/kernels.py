@@ -1,87 +1,126 @@
-"""Kernels and weights of Keras layers as NumPy arrays, kernels as `(out, in, *space)`."""
+"""Which kernels a Keras layer has, by the family it belongs to, and how they are stored."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from layerviz_callbacks.keras.layout import Layout, convolution, depthwise, einsum, transposed
 from layerviz_callbacks.probe import to_numpy
+
+LSTM_GATES = ("input", "forget", "cell", "output")
+GRU_GATES = ("update", "reset", "candidate")
 
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-_PLAIN = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+_PLAIN = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
+_CONV_LSTM = (keras.layers.ConvLSTM1D, keras.layers.ConvLSTM2D, keras.layers.ConvLSTM3D)
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Which axes of a stored kernel are outputs, inputs and space; several become one, none counts 1."""
+@dataclass(frozen=True, eq=False)
+class StoredKernel:
+    """One kernel of a layer, as Keras stores it.
 
-    out: tuple[int, ...]
-    into: tuple[int, ...]
-    space: tuple[int, ...]
+    Attributes:
+        part: "" for the layer's first kernel, else the name of a further one, such as "recurrent_kernel".
+        stored: the shape of what `read` gives.
+        layout: which of its axes are outputs, inputs and space.
+        read: gives it as a tensor, with the values it has at that moment; nothing is copied.
+        variables: what it is made of; these are not listed among the layer's other weights.
+        gates: the names of the equal parts of the output axis.
+    """
 
-    def shape(self, stored: Sequence[int]) -> tuple[int, ...]:
-        """The shape `(out, in, *space)` of a kernel stored with this shape."""
-        out = math.prod(stored[axis] for axis in self.out)
-        into = math.prod(stored[axis] for axis in self.into)
-        return (out, into, *(stored[axis] for axis in self.space))
+    part: str
+    stored: tuple[int, ...]
+    layout: Layout
+    read: Callable[[], Any]
+    variables: tuple[Any, ...]
+    gates: tuple[str, ...] = ()
 
-    def array(self, stored: np.ndarray) -> np.ndarray:
-        """The kernel as a contiguous array `(out, in, *space)`."""
-        moved = stored.transpose(self.out + self.into + self.space)
-        return np.ascontiguousarray(moved.reshape(self.shape(stored.shape)))
-
-
-def kernel_shape(layer: Any) -> tuple[int, ...] | None:
-    """The shape `(out, in, *space)` of a layer's kernel, without reading it; None where it has none."""
-    found = _find_kernel(layer)
-    if found is None:
-        return None
-    kernel, layout = found
-    return layout.shape(tuple(kernel.shape))
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(out, in, *space)`."""
+        return self.layout.shape(self.stored)
 
 
-def read_kernel(layer: Any) -> np.ndarray | None:
-    """A copy of a layer's kernel as `(out, in, *space)`; None where it has none."""
-    found = _find_kernel(layer)
-    if found is None:
-        return None
-    kernel, layout = found
-    return layout.array(copied(kernel))
-
-
-def read_weights(layer: Any, inner: Sequence[Any]) -> dict[str, np.ndarray]:
-    """Copies of a layer's weights but for its kernel, by their own names.
+def kernels_of(layer: Any, inner: Sequence[Any] = ()) -> list[StoredKernel]:
+    """The kernels of a layer, the first one with `part=""`; none where it is not built, or has none.
 
     Args:
         layer: a Keras layer.
         inner: the layers inside it that are read on their own.
     """
-    kernel_ids: set[int] = set()
-    weights: dict[str, np.ndarray] = {}
-    if _find_kernel(layer) is not None:
-        names = ("_kernel", "kernel", "pointwise_kernel", "depthwise_kernel")
-        kernel_ids = {id(getattr(layer, name, None)) for name in names}
-    if isinstance(layer, _SEPARABLE) and kernel_ids:
-        stored = copied(layer.depthwise_kernel)
-        weights["depthwise_kernel"] = _depthwise(stored.ndim).array(stored)
-    for variable in own_weights(layer, inner):
-        if id(variable) not in kernel_ids:
-            weights[_free_name(variable.name, weights)] = copied(variable)
-    return weights
+    if not layer.built:
+        return []
+    if is_recurrent(layer):
+        kernels = list(_cell_kernels(layer, layer.cell, ""))
+    elif isinstance(layer, _SEPARABLE):
+        kernels = [
+            *_stored(layer, "pointwise_kernel", convolution),
+            *_stored(layer, "depthwise_kernel", depthwise),
+        ]
+    else:
+        kernels = _plain_kernels(layer, inner)
+    return [replace(kernel, part=kernel.part if place else "") for place, kernel in enumerate(kernels)]
 
 
-def own_weights(layer: Any, inner: Sequence[Any]) -> list[Any]:
+def kernel_shape(layer: Any) -> tuple[int, ...] | None:
+    """The shape `(out, in, *space)` of a layer's first kernel, without reading it; None where it has none."""
+    kernels = kernels_of(layer)
+    return kernels[0].shape if kernels else None
+
+
+def parameter_kernel(variable: Any) -> StoredKernel:
+    """A raw parameter such as a class token: `(last axis, all others)`, or one curve `(1, 1, last axis)`.
+
+    Leading axes of length 1 are left out first.
+    """
+    shape = tuple(int(size) for size in variable.shape)
+    first = next((axis for axis, size in enumerate(shape[:-1]) if size != 1), len(shape) - 1)
+    left = shape[first:]
+    stored = (left[0], 1, 1) if len(left) == 1 else (math.prod(left[:-1]), left[-1])
+    return StoredKernel(
+        part="",
+        stored=stored,
+        layout=convolution(len(stored)),
+        read=lambda: keras.ops.reshape(tensor_of(variable), stored),
+        variables=(variable,),
+    )
+
+
+def is_recurrent(layer: Any) -> bool:
+    """Whether it runs a cell once a time step, in a loop (LSTM, GRU, ConvLSTM, RNN)."""
+    return hasattr(getattr(layer, "cell", None), "state_size")
+
+
+def own_variables(layer: Any, inner: Sequence[Any]) -> list[Any]:
     """The variables of a layer that do not belong to the layers inside it; no random seeds."""
     others = {id(variable) for part in inner for variable in part.weights}
     return [variable for variable in layer.weights if id(variable) not in others]
+
+
+def own_parameters(layer: Any, inner: Sequence[Any]) -> list[Any]:
+    """The own variables that were made to be trained and have two or more axes, of a layer of the user's.
+
+    Empty for the layers of Keras itself: what is theirs beside kernels (scales, shifts, slopes) is no filter.
+    """
+    kind = next(known for known in type(layer).__mro__ if known.__module__.partition(".")[0] == "keras")
+    if kind not in (keras.Layer, keras.Model, keras.Sequential, _functional()):
+        return []
+    made_to_be_trained = {id(variable) for variable in layer._trainable_variables}
+    own = own_variables(layer, inner)
+    return [variable for variable in own if id(variable) in made_to_be_trained and len(variable.shape) > 1]
+
+
+def tensor_of(value: Any) -> Any:
+    """A variable's value now, or a tensor as it is; no gradient follows it."""
+    return keras.ops.stop_gradient(keras.ops.convert_to_tensor(value))
 
 
 def copied(value: Any) -> np.ndarray:
@@ -92,50 +131,88 @@ def copied(value: Any) -> np.ndarray:
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def _find_kernel(layer: Any) -> tuple[Any, Layout] | None:
-    if isinstance(layer, _SEPARABLE):
-        return _with_layout(getattr(layer, "pointwise_kernel", None), _convolution)
+def _plain_kernels(layer: Any, inner: Sequence[Any]) -> list[StoredKernel]:
     if isinstance(layer, _DEPTHWISE):
-        return _with_layout(getattr(layer, "kernel", None), _depthwise)
+        return _stored(layer, "kernel", depthwise)
     if isinstance(layer, _TRANSPOSED):
-        return _with_layout(getattr(layer, "kernel", None), _transposed)
-    if isinstance(layer, (*_PLAIN, keras.layers.Dense)):
-        return _with_layout(getattr(layer, "kernel", None), _convolution)
+        return _stored(layer, "kernel", transposed)
+    if isinstance(layer, _PLAIN):
+        return _stored(layer, "kernel", convolution)
     if isinstance(layer, keras.layers.EinsumDense):
-        return _with_layout(getattr(layer, "kernel", None), lambda rank: _einsum(layer.equation))
-    return None
+        return _stored(layer, "kernel", lambda rank: einsum(layer.equation))
+    if isinstance(layer, keras.layers.Embedding):
+        return [
+            *_stored(layer, "embeddings", convolution),  # (vocabulary, dimension): in, out
+            *_stored(layer, "reverse_embeddings", transposed),  # of a ReversibleEmbedding
+        ]
+    if not inner:
+        parameters = own_parameters(layer, ())
+        if len(parameters) == 1 and parameters[0].shape[0] != 1:
+            return [_of_variable("", parameters[0], convolution)]
+    return []
 
 
-def _with_layout(kernel: Any, layout: Any) -> tuple[Any, Layout] | None:
-    return None if kernel is None else (kernel, layout(len(kernel.shape)))
+def _cell_kernels(layer: Any, cell: Any, path: str) -> Iterator[StoredKernel]:
+    """The kernels of a cell, and of the cells or layers inside it with their dotted path."""
+    if not isinstance(cell, keras.layers.StackedRNNCells):
+        gates = _gates(layer, cell)
+        for name in ("kernel", "recurrent_kernel"):
+            for kernel in _stored(cell, name, convolution):
+                yield replace(kernel, part=path + name, gates=gates)
+    for name, part in _parts(cell):
+        if is_recurrent(part) or hasattr(part, "state_size"):
+            yield from _cell_kernels(layer, part, f"{path}{name}.")
+        else:
+            for kernel in kernels_of(part):
+                yield replace(kernel, part=f"{path}{name}.{kernel.part or 'kernel'}")
 
 
-def _convolution(rank: int) -> Layout:
-    """`(*space, in, out)`; a Dense kernel is one without space."""
-    return Layout(out=(rank - 1,), into=(rank - 2,), space=tuple(range(rank - 2)))
+def _parts(cell: Any) -> list[tuple[str, Any]]:
+    if isinstance(cell, keras.layers.StackedRNNCells):
+        return [(f"cells.{place}", part) for place, part in enumerate(cell.cells)]
+    return [(part.name, part) for part in getattr(cell, "_layers", [])]
 
 
-def _transposed(rank: int) -> Layout:
-    """`(*space, out, in)`."""
-    return Layout(out=(rank - 2,), into=(rank - 1,), space=tuple(range(rank - 2)))
+def _gates(layer: Any, cell: Any) -> tuple[str, ...]:
+    if isinstance(cell, keras.layers.LSTMCell) or isinstance(layer, _CONV_LSTM):
+        return LSTM_GATES
+    return GRU_GATES if isinstance(cell, keras.layers.GRUCell) else ()
 
 
-def _depthwise(rank: int) -> Layout:
-    """`(*space, channel, multiplier)`: each output sees one input channel."""
-    return Layout(out=(rank - 2, rank - 1), into=(), space=tuple(range(rank - 2)))
+def _stored(layer: Any, name: str, layout: Callable[[int], Layout]) -> list[StoredKernel]:
+    """The kernel under that attribute, with what LoRA adds to it and what quantisation took out put back."""
+    held = vars(layer).get(f"_{name}")
+    variable = held if held is not None else getattr(layer, name, None)
+    if variable is None:
+        return []
+    if not getattr(layer, "lora_enabled", False) and getattr(layer, "quantization_mode", None) is None:
+        return [_of_variable(name, variable, layout)]
+    whole = variable if getattr(layer, "quantization_mode", None) is None else getattr(layer, name)
+    shape = tuple(int(size) for size in whole.shape)
+    own = (variable, getattr(layer, "quantized_kernel", None))
+    return [StoredKernel(name, shape, layout(len(shape)), lambda: _as_it_acts(layer, name), own)]
 
 
-def _einsum(equation: str) -> Layout:
-    """The axes of the kernel that the output keeps are outputs, those summed over are inputs."""
-    _, kernel, output = re.split(",|->", equation)
-    kept = tuple(place for place, letter in enumerate(kernel) if letter in output)
-    summed = tuple(place for place, letter in enumerate(kernel) if letter not in output)
-    return Layout(out=kept, into=summed, space=())
+def _of_variable(part: str, variable: Any, layout: Callable[[int], Layout]) -> StoredKernel:
+    shape = tuple(int(size) for size in variable.shape)
+    return StoredKernel(part, shape, layout(len(shape)), lambda: tensor_of(variable), (variable,))
 
 
-def _free_name(wanted: str, taken: dict[str, np.ndarray]) -> str:
-    name, number = wanted, 0
-    while name in taken:
-        number += 1
-        name = f"{wanted}_{number}"
-    return name
+def _as_it_acts(layer: Any, name: str) -> Any:
+    """LoRA: with its addition. 8 bits: the whole numbers divided by their scale. Others: as stored."""
+    kernel = tensor_of(getattr(layer, name))
+    scale = getattr(layer, f"{name}_scale", None)
+    if layer.quantization_mode != "int8" or scale is None or layer.lora_enabled:
+        return kernel
+    scale = tensor_of(scale)
+    if name == "embeddings":
+        scale = keras.ops.expand_dims(scale, -1)
+    elif hasattr(layer, "_adjust_scale_for_dequant"):  # EinsumDense holds it in the order of its output
+        scale = layer._adjust_scale_for_dequant(scale)
+    return keras.ops.cast(kernel, "float32") / keras.ops.cast(scale, "float32")
+
+
+def _functional() -> type:
+    from keras.src.models.functional import Functional
+
+    return Functional  # type: ignore[no-any-return]

@@ -5,30 +5,75 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
 
+from layerviz_callbacks.keras.kernels import (
+    StoredKernel,
+    is_recurrent,
+    kernels_of,
+    own_parameters,
+    own_variables,
+    parameter_kernel,
+)
+
+_TRACKED = ("_layers", "_operations", "_modules", "_trainable_variables", "_non_trainable_variables")
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One layer of a model.
+    """One layer of a model, or one raw parameter (a class token, a position embedding).
 
     Attributes:
         name: unique in the model; `/` joins it to the container it stands in.
-        layer: the Keras layer.
+        layer: the Keras layer, or the variable.
         inner: the layers inside it that have nodes of their own.
-        per_step: it is run once for each time step, so that no single output is its output.
+        parameters: its own variables that have nodes of their own.
+        steps_of: the name of the wrapper that runs it once for each time step, so that no single output
+            is its output; "" elsewhere.
     """
 
     name: str
     layer: Any
-    inner: tuple[Any, ...]
-    per_step: bool
+    inner: tuple[Any, ...] = ()
+    parameters: tuple[Any, ...] = ()
+    steps_of: str = ""
+
+    @property
+    def is_parameter(self) -> bool:
+        """Whether this is a variable, not a layer."""
+        return isinstance(self.layer, keras.Variable)
+
+    @property
+    def is_called(self) -> bool:
+        """Whether it is a layer with outputs of its own."""
+        return not self.is_parameter and not self.steps_of
+
+    @property
+    def is_container(self) -> bool:
+        """Whether it only holds other layers, and no variables of its own but raw parameters."""
+        return bool(self.inner) and not self.own_variables
+
+    @property
+    def own_variables(self) -> list[Any]:
+        """The variables that belong neither to a layer inside it nor to a node of their own."""
+        elsewhere = {id(variable) for variable in self.parameters}
+        own = [] if self.is_parameter else own_variables(self.layer, self.inner)
+        return [variable for variable in own if id(variable) not in elsewhere]
+
+    @cached_property
+    def kernels(self) -> list[StoredKernel]:
+        """Its kernels, the first one with `part=""`."""
+        return [parameter_kernel(self.layer)] if self.is_parameter else kernels_of(self.layer, self.inner)
 
 
 def walk(model: Any) -> list[Node]:
     """Return every layer of a model in the model's order, containers before what they hold.
+
+    The raw parameters of the model itself, of containers and of the user's own layers stand before the
+    layers inside them, each with a node of its own.
 
     A name that the user gave is kept. A layer that Keras numbered (`conv2d_17`) is named by class and
     place (`conv2d`, `conv2d_1`), because Keras counts through the whole process; in subclassed models
@@ -37,19 +82,40 @@ def walk(model: Any) -> list[Node]:
     """
     seen = {id(model)}
 
-    def inside(container: Any, prefix: str, per_step: bool) -> Iterator[Node]:
+    def inside(container: Any, parameters: tuple[Any, ...], prefix: str, steps_of: str) -> Iterator[Node]:
         layers = [layer for layer in _children(container) if id(layer) not in seen]
         seen.update(id(layer) for layer in layers)
-        for layer, name in zip(layers, _local_names(container, layers), strict=True):
-            yield Node(prefix + name, layer, tuple(_children(layer)), per_step)
-            steps = per_step or isinstance(layer, keras.layers.TimeDistributed)
-            yield from inside(layer, f"{prefix}{name}/", steps)
+        names = _local_names(container, layers)
+        taken = set(names)
+        for parameter in parameters:
+            name = _first_free(_parameter_name(container, parameter), taken)
+            taken.add(name)
+            yield Node(prefix + name, parameter)
+        for layer, name in zip(layers, names, strict=True):
+            children = tuple(_children(layer))
+            raw = _raw_parameters(layer, children)
+            yield Node(prefix + name, layer, children, raw, steps_of)
+            wrapped = isinstance(layer, keras.layers.TimeDistributed)
+            once_a_step = steps_of or (prefix + name if wrapped else "")
+            yield from inside(layer, raw, f"{prefix}{name}/", once_a_step)
 
-    return list(inside(model, "", False))
+    return list(inside(model, tuple(own_parameters(model, _children(model))), "", ""))
+
+
+def _raw_parameters(layer: Any, children: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A single parameter of a layer without inner layers is that layer's kernel."""
+    if is_recurrent(layer) or (not children and kernels_of(layer)):
+        return ()
+    return tuple(own_parameters(layer, children))
+
+
+def _parameter_name(container: Any, variable: Any) -> str:
+    attributes = _attribute_names(container, keras.Variable)
+    return attributes.get(id(variable)) or str(variable.name)
 
 
 def _children(container: Any) -> list[Any]:
-    if hasattr(container, "cell"):  # a recurrent layer: its cell runs once a time step, inside a loop
+    if is_recurrent(container):  # its cell runs once a time step, inside a loop
         return []
     if _is_graph(container):
         return [layer for layer in container.layers if not isinstance(layer, keras.layers.InputLayer)]
@@ -91,12 +157,12 @@ def _is_auto_named(layer: Any) -> bool:
     return arguments.get("name") is None  # a user may write name="dense_1", and a loaded model has its names
 
 
-def _attribute_names(container: Any) -> dict[int, str]:
+def _attribute_names(container: Any, kind: type = keras.layers.Layer) -> dict[int, str]:
     """The attribute that holds each layer: "conv", or "blocks.0" for one in a list or dict."""
     names: dict[int, str] = {}
     members = {**vars(container), **(vars(container).get("_modules") or {})}  # _modules: PyTorch backend
     for attribute, value in members.items():
-        if attribute in ("_layers", "_operations", "_modules") or attribute.startswith("_self_"):
+        if attribute in _TRACKED or attribute.startswith("_self_"):
             continue
         if isinstance(value, (list, tuple)):
             parts = {f".{place}": part for place, part in enumerate(value)}
@@ -105,7 +171,7 @@ def _attribute_names(container: Any) -> dict[int, str]:
         else:
             parts = {"": value}
         for suffix, part in parts.items():
-            if isinstance(part, keras.layers.Layer):
+            if isinstance(part, kind):
                 names.setdefault(id(part), attribute.strip("_") + suffix)
     return names
 

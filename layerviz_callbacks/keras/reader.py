@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
 
-from layerviz_callbacks.errors import ArgumentError
-from layerviz_callbacks.keras.calls import Heard, Listener, NotBuiltError, nothing_built, parts_of
-from layerviz_callbacks.keras.fitting import call_error, check_fits, model_inputs
-from layerviz_callbacks.keras.isolation import isolated
-from layerviz_callbacks.keras.kernels import copied, kernel_shape, own_weights, read_kernel, read_weights
+from layerviz_callbacks.errors import ArgumentError, LayerVizError
+from layerviz_callbacks.keras.assembly import layers_of, wanted_kernels
+from layerviz_callbacks.keras.capture import Pass, copied_output, run_eagerly
+from layerviz_callbacks.keras.compilation import CompiledPass, loops_in_python
+from layerviz_callbacks.keras.hearing import Heard, Listener
+from layerviz_callbacks.keras.kernel_reading import KernelReader
 from layerviz_callbacks.keras.names import Node, walk
+from layerviz_callbacks.keras.recent import Recent
+from layerviz_callbacks.keras.structure import NotBuiltError
+from layerviz_callbacks.messages import logger
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.reader import LayerEntry, Request
 from layerviz_callbacks.snapshot import Layer, Snapshot
@@ -24,8 +26,10 @@ from layerviz_callbacks.snapshot import Layer, Snapshot
 class KerasReader:
     """Reads one Keras 3 model: Sequential, Functional or subclassed, nested or with shared layers.
 
-    The model itself is run once on the probe, eagerly and with `training=False`, while each layer object
-    is listened to; everything the run could change is kept away or put back.
+    The model itself is run once on the probe with `training=False`, while each layer object is listened
+    to; everything the run could change is kept away or put back. It is run eagerly where that is cheap;
+    where layers loop in Python (recurrent layers on TensorFlow) and on JAX the pass is compiled, once for
+    each distinct request, and falls back to an eager one where the model cannot be traced.
 
     Args:
         model: a `keras.Model`.
@@ -42,13 +46,17 @@ class KerasReader:
             )
         self.model = model
         self.probe = probe
-        self._heard: dict[str, list[Heard]] | None = None  # shapes of the last pass
+        self._heard: list[Heard] | None = None  # shapes of the last pass
         self._channels_first_inputs: set[tuple[int, ...]] = set()
+        self._passes: Recent[CompiledPass] = Recent()
+        self._kernels = KernelReader()
+        self._cannot_be_traced = False
 
     def entries(self) -> list[LayerEntry]:
         """Every layer of the model, in the model's order, without running it."""
         return [
-            LayerEntry(node.name, node.layer, kernel_shape(node.layer) is not None) for node in self._nodes
+            LayerEntry(node.name, node.layer, bool(node.kernels), container=node.is_container)
+            for node in self._nodes
         ]
 
     def unbuilt(self) -> str:
@@ -60,7 +68,7 @@ class KerasReader:
         if all(layer.built for layer in self.model._flatten_layers()):
             return ""
         try:
-            self._run(Listener([], frozenset()))
+            self._shapes([])
         except NotBuiltError as error:
             return error.name
         return ""
@@ -82,17 +90,20 @@ class KerasReader:
         outputs: dict[str, np.ndarray] = {}
         heard = self._heard
         if request.outputs or heard is None:
-            listener = Listener(self._nodes, request.outputs)
             try:
-                outputs = self._named_outputs(self._run(listener))
+                passed = self._pass(request) if request.outputs else self._shapes(self._nodes)
             except NotBuiltError as error:
                 raise ArgumentError(self._not_built(error.name)) from None
-            heard = listener.heard
-            self._channels_first_inputs = listener.channels_first_inputs
-            self._heard = {name: [replace(one, output=None) for one in all_] for name, all_ in heard.items()}
+            heard, outputs = passed.heard, passed.outputs
+            self._channels_first_inputs = passed.channels_first_inputs
+            self._heard = [one.without_arrays() for one in heard]
+        kernels = self._kernels.read(wanted_kernels(self._nodes, request), request.kernel_cuts)
+        by_node: dict[str, list[Heard]] = {}
+        for one in heard:
+            by_node.setdefault(one.node, []).append(one)
         layers: dict[str, Layer] = {}
         for place, node in enumerate(self._nodes, start=1):
-            for layer in _layers_of(node, place, heard.get(node.name, []), request):
+            for layer in layers_of(node, place, by_node.get(node.name, []), request, kernels):
                 layers[layer.name] = layer
         return Snapshot(layers=layers, probe=self.probe, inputs=self._inputs(), outputs=outputs)
 
@@ -100,31 +111,70 @@ class KerasReader:
     def _nodes(self) -> list[Node]:
         return walk(self.model)
 
-    def _run(self, listener: Listener) -> Any:
-        check_fits(self.model, self.probe)
-        with isolated(self.model), nothing_built(self.model), listener.listening():
+    def _shapes(self, nodes: list[Node]) -> Pass:
+        """A pass for shapes alone."""
+        on_jax = keras.backend.backend() == "jax"
+        if not self._cannot_be_traced and (on_jax or self._loops(nodes)):
             try:
-                return self.model(model_inputs(self.model, self.probe), training=False)
-            except NotBuiltError:
+                passed = CompiledPass(self.model, self.probe, nodes, lambda: Listener(nodes)).shapes()
+            except (LayerVizError, NotBuiltError):
                 raise
-            except Exception as error:
-                raise call_error(self.model, self.probe, error) from error
+            except Exception as error:  # noqa: BLE001  whatever the model's own code raises
+                return self._without_trace(Listener(nodes), error)
+            heard = {one.node for one in passed.heard}
+            known = all(None not in one.shape for one in passed.heard)
+            if on_jax or (known and all(node.name in heard for node in nodes if node.is_called)):
+                return passed
+        return run_eagerly(self.model, self.probe, nodes, Listener(nodes))
 
-    def _named_outputs(self, output: Any) -> dict[str, np.ndarray]:
-        parts = parts_of(output)
-        if len(parts) == 1 and not isinstance(output, dict):
-            return {"output": copied(parts[0][1])}
-        names = self._output_names(len(parts)) if isinstance(output, (list, tuple)) else None
-        return {names[place] if names else path: copied(tensor) for place, (path, tensor) in enumerate(parts)}
+    def _pass(self, request: Request) -> Pass:
+        """A pass with outputs: compiled where that is worth its trace."""
+        wanted, cuts = request.outputs, request.output_cuts
+        if self._is_worth_a_trace():
+            key = (wanted, frozenset(cuts.items()))
+            try:
+                compiled = self._passes.get(key, lambda: self._compiled(wanted, cuts))
+                passed = compiled.run()
+                self._check_complete(passed)
+                return passed
+            except (LayerVizError, NotBuiltError):
+                raise
+            except Exception as error:  # noqa: BLE001
+                return self._without_trace(Listener(self._nodes, wanted, cuts, copied_output), error)
+        listener = Listener(self._nodes, wanted, cuts, copied_output)
+        return run_eagerly(self.model, self.probe, self._nodes, listener)
 
-    def _output_names(self, count: int) -> list[str]:
-        """The layers that make the outputs of a Functional model; else "output 1", "output 2"."""
-        names = {id(node.layer): node.name for node in self._nodes}
-        tensors = getattr(self.model, "outputs", None) or []
-        made_by = [names.get(id(tensor._keras_history.operation), "") for tensor in tensors]
-        if len(made_by) == count and all(made_by) and len(set(made_by)) == count:
-            return made_by
-        return [f"output {place}" for place in range(1, count + 1)]
+    def _is_worth_a_trace(self) -> bool:
+        if self._cannot_be_traced:
+            return False
+        if keras.backend.backend() == "jax":
+            return True
+        return self._heard is not None and self._loops(self._nodes)  # `inspect` reads once: eagerly
+
+    def _loops(self, nodes: list[Node]) -> bool:
+        return bool(keras.backend.backend() == "tensorflow") and loops_in_python(nodes)
+
+    def _compiled(self, wanted: frozenset[str], cuts: Any) -> CompiledPass:
+        return CompiledPass(self.model, self.probe, self._nodes, lambda: Listener(self._nodes, wanted, cuts))
+
+    def _check_complete(self, passed: Pass) -> None:
+        """Raise where a trace did not come by a layer that an eager pass heard."""
+        if self._heard is None:
+            return
+        missing = sorted({one.name for one in self._heard} - {one.name for one in passed.heard})
+        if missing:
+            raise RuntimeError(f"a compiled pass does not come by {missing}")
+
+    def _without_trace(self, listener: Listener, error: Exception) -> Pass:
+        """The same eagerly, and from now on; raises the model's own error where it fails so too."""
+        passed = run_eagerly(self.model, self.probe, self._nodes, listener)
+        self._cannot_be_traced = True
+        self._passes = Recent()
+        logger().info(
+            "The model %r cannot be compiled, so each step runs it eagerly, which takes longer: %s: %s",
+            self.model.name, type(error).__name__, str(error).strip().partition("\n")[0],
+        )  # fmt: skip
+        return passed
 
     def _inputs(self) -> dict[str, np.ndarray]:
         shown = self.probe.shown()
@@ -143,41 +193,6 @@ class KerasReader:
             f"The model {self.model.name!r} is not built yet: its layer {name!r} has no weights. "
             f"Type {build} first, or begin the model with keras.Input(...)."
         )
-
-
-def _layers_of(node: Node, place: int, heard: list[Heard], request: Request) -> list[Layer]:
-    """One Layer for each output of each call, or a single one where the layer was not called."""
-    weighted = node.name in request.weights | request.kernels
-    own = own_weights(node.layer, node.inner)
-    first = Layer(
-        name=node.name,
-        kind=type(node.layer).__name__,
-        place=place,
-        parameters=sum(math.prod(variable.shape) for variable in own),
-        kernel_shape=kernel_shape(node.layer),
-        kernel=read_kernel(node.layer) if weighted else None,
-        weights=read_weights(node.layer, node.inner) if weighted else {},
-        container=bool(node.inner) and not own,
-    )
-    layers = [] if heard else [first]
-    for one in heard:
-        if one.call == 1 and not one.part:
-            layers.append(replace(first, output_shape=one.shape, output=one.output))
-        else:
-            call = "" if one.call == 1 else f"#{one.call}"
-            layers.append(
-                Layer(
-                    name=f"{node.name}{call}{one.part}",
-                    kind=first.kind,
-                    place=place,
-                    kernel_shape=None if one.part else first.kernel_shape,
-                    output_shape=one.shape,
-                    output=one.output,
-                    container=first.container,
-                    part_of=node.name,
-                )
-            )
-    return layers
 
 
 def _synchronize(model: Any) -> None:

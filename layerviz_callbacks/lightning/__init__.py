@@ -8,6 +8,7 @@ Example:
 from __future__ import annotations
 
 from layerviz_callbacks.lightning.callback import LayerVizCallback
+from layerviz_callbacks.lightning.verifying import verify
 from layerviz_callbacks.torch import inspect
 
-__all__ = ["LayerVizCallback", "inspect"]
+__all__ = ["LayerVizCallback", "inspect", "verify"]

@@ -51,6 +51,20 @@ def copied(value: Any, device: torch.device | None = None) -> Any:
     return _rebuilt(value, copy)
 
 
+def input_of(batch: Any) -> Any:
+    """The x of (x, y, ...); any other batch as a whole."""
+    return batch[0] if isinstance(batch, (list, tuple)) and batch else batch
+
+
+def targets_of(batch: Any) -> torch.Tensor | None:
+    """The y of (x, y, ...), where it is a tensor with one entry a sample."""
+    if isinstance(batch, (list, tuple)) and len(batch) > 1:
+        x, y = next((tensor for _, tensor in tensors_in(batch[0])), None), batch[1]
+        if x is not None and isinstance(y, torch.Tensor) and y.ndim and y.shape[0] == x.shape[0]:
+            return y
+    return None
+
+
 def is_restorable(value: Any) -> bool:
     """Whether a checkpoint can hold it: tensors, numbers and words in lists, tuples and dicts."""
     if isinstance(value, dict):

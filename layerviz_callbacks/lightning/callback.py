@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,43 +11,23 @@ import torch
 
 from layerviz_callbacks.errors import CallbackInUseError
 from layerviz_callbacks.lightning.batches import copied, first_samples, is_restorable
+from layerviz_callbacks.lightning.entry import Entry, Forward, check_forward
+from layerviz_callbacks.lightning.fitting import Fit, Taken, first_process_samples, is_last_epoch, metrics_of
 from layerviz_callbacks.lightning.installed import callback_classes
-from layerviz_callbacks.lightning.learning import entry_of_batch, forward_call
-from layerviz_callbacks.lightning.nowhere import Nowhere
+from layerviz_callbacks.lightning.learning import entry_of
+from layerviz_callbacks.lightning.processes import JointReader
+from layerviz_callbacks.lightning.sharded import reader_of
+from layerviz_callbacks.lightning.strategies import processes_of
 from layerviz_callbacks.messages import logger
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.recorder import Recorder
 from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.sinks import Sink
-from layerviz_callbacks.torch.inputs import call_arguments
-from layerviz_callbacks.torch.reader import TorchReader
 from layerviz_callbacks.views import View
 
 _SAMPLES = 4  # taken from the data where no probe is given
-
-
-@dataclass(frozen=True)
-class _Taken:
-    """The samples that were taken from the data."""
-
-    batch: Any
-    from_validation: bool
-
-
-@dataclass
-class _Fit:
-    """What belongs to one `trainer.fit`."""
-
-    trainer: Any
-    thread: int = field(default_factory=threading.get_ident)
-    begun: bool = False
-    epoch: int = 0  # the last epoch that ended
-    told_last: bool = False
-    step: int = 0  # the last optimizer step that was seen
-
-    @property
-    def alive(self) -> bool:
-        return any(thread.ident == self.thread for thread in threading.enumerate())
+_OF_A_RUN = {"_recorder", "_folder", "_fits", "_taken", "_module", "_writes"}  # copies start without these
+_OF_A_TRAINER = {"log", "log_dict"}  # methods of the module, that a trainer puts on its callbacks
 
 
 class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
@@ -60,11 +37,23 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
     step 0, the model after epoch k step k. Training is left as it is, bit for bit. Nothing is recorded in
     sanity checking, `validate`, `test`, `predict` and with `fast_dev_run`.
 
+    Where several processes train together (DDP, FSDP), all of them run the probe of the first one, so that
+    none waits for another, and the first draws and writes.
+
+    A copy (`copy.deepcopy`, `pickle`, a spawned process) has the same arguments and starts afresh: without
+    the samples that were taken, and with a recording of its own.
+
     Args:
         probe: the fixed batch to show: a `Probe`, or an array, tensor, list, tuple or dict that the module
             is called with. None: the first 4 samples of the first validation batch that passes by (that of
             the sanity check counts), else of the first training batch, shown the way the module's own
             `validation_step` (else `training_step`) does it. No loader is read for it.
+        forward: how the module is shown the probe, `forward(module, inputs)`, for modules without a
+            `forward`, with several networks, or with manual optimisation. With `probe=` it is given the
+            probe's tensors on the module's device as they were given (an array as a tensor, a dict as a
+            dict, a tuple as a tuple), else the first samples of the batch. What it gives back is the
+            model's output. Processes that are spawned (`ddp_spawn`) need a function with a name of its
+            own, as a lambda cannot be sent to them.
         log_dir: the TensorBoard folder (pictures go to `<log_dir>/layerviz`), a sink, or several. None:
             where the trainer's logger writes.
         layers: which layers: names, globs, classes, predicates; None: every layer with a kernel.
@@ -79,12 +68,14 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
     Example:
         >>> Trainer(callbacks=[LayerVizCallback()])                        # doctest: +SKIP
         >>> Trainer(callbacks=[LayerVizCallback(x_val[:4], layers="conv*")])   # doctest: +SKIP
+        >>> LayerVizCallback(forward=lambda module, batch: module.generator(batch[0]))   # doctest: +SKIP
     """
 
     def __init__(
         self,
         probe: Any = None,
         *,
+        forward: Forward | None = None,
         log_dir: str | Path | Sink | Sequence[str | Path | Sink] | None = None,
         layers: Selector | None = None,
         views: Sequence[View] | None = None,
@@ -93,22 +84,36 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         on_error: str = "warn",
     ) -> None:
         super().__init__()
+        check_forward(forward)
         self.probe = None if probe is None else Probe.of(probe)
+        self.forward = forward
         self._log_dir = log_dir
         self._options = {
             "layers": layers, "views": views, "every_n_epochs": every_n_epochs,
             "every_n_steps": every_n_steps, "on_error": on_error,
         }  # fmt: skip
-        self._recorder = Recorder(log_dir=log_dir, **self._options)  # type: ignore[arg-type]
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._recorder = Recorder(log_dir=self._log_dir, **self._options)  # type: ignore[arg-type]
+        self._writes = True  # this is the process that writes, as far as is known
         self._folder: str | None = None  # of the trainer's logger, where that is used
-        self._fits: dict[str, _Fit] = {}  # the one that goes on now, if any
-        self._taken: _Taken | None = None  # kept after the fit, for checkpoints that are written then
+        self._fits: dict[str, Fit] = {}  # the one that goes on now, if any
+        self._taken: Taken | None = None  # kept after the fit, for checkpoints that are written then
         self._module: Callable[[], Any] | None = None  # a weak reference to the one that was trained last
+
+    def __getstate__(self) -> dict[str, Any]:
+        left_out = _OF_A_RUN | _OF_A_TRAINER
+        return {name: value for name, value in vars(self).items() if name not in left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start_afresh()
 
     @property
     def location(self) -> str:
-        """The folder that is written."""
-        return self._recorder.location
+        """The folder that is written; empty in a process that leaves the writing to the first."""
+        return self._recorder.location if self._writes else ""
 
     @property
     def state_key(self) -> str:
@@ -128,7 +133,7 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         """
         if str(getattr(stage, "value", stage)) != "fit":
             return
-        fit = _Fit(trainer)
+        fit = Fit(trainer)
         holder = self._fits.setdefault("now", fit)  # atomic: two threads cannot both get it
         if holder is not fit and holder.thread != fit.thread and holder.alive:
             raise CallbackInUseError(
@@ -151,7 +156,7 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Picture the model before the first batch trains it."""
         fit = self._fit(trainer)
-        if fit is not None and not fit.begun:
+        if fit is not None and fit.reader is None:
             self._keep(trainer, batch, from_validation=False)
             self._begin(fit, pl_module)
 
@@ -160,27 +165,28 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
     ) -> None:
         """Record an optimizer step, where these are counted and one is due."""
         fit, every = self._fit(trainer), self._recorder.every_n_steps
-        if fit is None or every is None or trainer.global_step == fit.step:
+        if fit is None or fit.reader is None or every is None or trainer.global_step == fit.step:
             return
-        fit.step = trainer.global_step
-        if fit.step % every == 0:
-            self._recorder.step_end(fit.step, metrics=_metrics(trainer))
+        fit.step = step = trainer.global_step
+        if step % every == 0:
+            metrics = metrics_of(trainer)
+            fit.reader.together(lambda: self._recorder.step_end(step, metrics=metrics))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Record an epoch, where one is due."""
         fit = self._fit(trainer)
-        if fit is None or not fit.begun:
+        if fit is None or fit.reader is None:
             return
-        fit.epoch, fit.told_last = trainer.current_epoch + 1, _is_last(trainer)
-        self._recorder.epoch_end(fit.epoch, metrics=_metrics(trainer), last=fit.told_last)
+        fit.epoch, fit.told_last = trainer.current_epoch + 1, is_last_epoch(trainer)
+        fit.metrics = metrics_of(trainer)
+        if self._recorder.every_n_steps is None:
+            fit.reader.together(lambda: self._epoch_end(fit, last=fit.told_last))
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Record the last epoch where training was stopped early after one that was not due."""
+        """Record the last epoch where training was stopped early after one that was not due, and close."""
         fit = self._fit(trainer)
-        if fit is None or not fit.begun or not fit.epoch or fit.told_last:
-            return
-        if fit.epoch % self._recorder.every_n_epochs:
-            self._recorder.epoch_end(fit.epoch, metrics=_metrics(trainer), last=True)
+        if fit is not None and fit.reader is not None:
+            fit.reader.together(lambda: self._last_epoch_end(fit))
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Close what is being written."""
@@ -200,72 +206,54 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the samples of the training that is resumed."""
         if "batch" in state_dict:
-            self._taken = _Taken(state_dict["batch"], from_validation=state_dict["from_validation"])
+            self._taken = Taken(state_dict["batch"], from_validation=state_dict["from_validation"])
 
-    def _fit(self, trainer: Any) -> _Fit | None:
+    def _fit(self, trainer: Any) -> Fit | None:
         fit = self._fits.get("now")
         return fit if fit is not None and fit.trainer is trainer else None
 
     def _keep(self, trainer: Any, batch: Any, *, from_validation: bool) -> None:
         fit = self._fit(trainer)
-        if fit is not None and not fit.begun and self.probe is None and self._taken is None:
-            self._taken = _Taken(first_samples(batch, _SAMPLES), from_validation=from_validation)
+        if fit is not None and fit.reader is None and self.probe is None and self._taken is None:
+            self._taken = Taken(first_samples(batch, _SAMPLES), from_validation=from_validation)
 
-    def _begin(self, fit: _Fit, module: Any) -> None:
+    def _begin(self, fit: Fit, module: Any) -> None:
         trainer = fit.trainer
+        processes = processes_of(trainer, module)
+        self._writes = processes.first
+        self._taken = taken = first_process_samples(processes, self._taken)
+        entry: Entry = processes.agreed(
+            lambda: entry_of(trainer, module, self.probe, taken, self.forward), token=lambda made: made.way
+        )
+        reader = JointReader(reader_of(trainer, module, entry.probe, entry.run), processes)
+        fit.reader, fit.step = reader, trainer.global_step
+        self._module = weakref.ref(module)
+        reader.together(lambda: self._begin_to_record(trainer, reader))
+
+    def _begin_to_record(self, trainer: Any, reader: JointReader) -> None:
         folder = None if self._log_dir is not None else trainer.log_dir or trainer.default_root_dir
-        self._choose_recorder(trainer, folder)
+        if folder != self._folder and self._folder is not None:  # a logger with a new folder: a new recording
+            self._recorder = Recorder(log_dir=None, **self._options)  # type: ignore[arg-type]
+        self._folder = folder
         steps = self._recorder.every_n_steps is not None
         limit = trainer.max_steps if steps else trainer.max_epochs
-        fit.begun, fit.step = True, trainer.global_step
-        self._module = weakref.ref(module)
         self._recorder.begin(
-            self._reader(fit, module),
+            reader,
             step=trainer.global_step if steps else trainer.current_epoch,
             total=limit if limit is not None and limit >= 1 else None,
             log_dir=folder,
         )
 
-    def _choose_recorder(self, trainer: Any, folder: str | None) -> None:
-        """A logger that writes to a new folder means a new recording."""
-        if not trainer.is_global_zero:
-            self._recorder = Recorder(log_dir=Nowhere(), **self._options)  # type: ignore[arg-type]
-        elif folder != self._folder:
-            if self._folder is not None:
-                self._recorder = Recorder(log_dir=None, **self._options)  # type: ignore[arg-type]
-            self._folder = folder
+    def _epoch_end(self, fit: Fit, *, last: bool) -> None:
+        self._recorder.epoch_end(fit.epoch, metrics=fit.metrics, last=last)
 
-    def _reader(self, fit: _Fit, module: Any) -> TorchReader:
-        probe, taken = self.probe, self._taken
-        if probe is None:
-            batch, validates = (None, False) if taken is None else (taken.batch, taken.from_validation)
-            entry = entry_of_batch(fit.trainer, module, batch, from_validation=validates)
-            return TorchReader(module, entry.probe, call=entry.run)
-
-        def call() -> Any:
-            return forward_call(fit.trainer, module, *call_arguments(module, probe))
-
-        return TorchReader(module, probe, call=call)
+    def _last_epoch_end(self, fit: Fit) -> None:
+        if fit.epoch % self._recorder.every_n_epochs and not fit.told_last:
+            self._epoch_end(fit, last=True)
+        self._recorder.end()
 
     def _end(self, trainer: Any) -> None:
         fit = self._fit(trainer)
         if fit is not None:
             self._recorder.end()
             self._fits.pop("now", None)
-
-
-def _metrics(trainer: Any) -> dict[str, float]:
-    numbers = {}
-    for name, value in trainer.callback_metrics.items():
-        with suppress(TypeError, ValueError, RuntimeError):  # a metric of several numbers
-            numbers[name] = float(value)
-    return numbers
-
-
-def _is_last(trainer: Any) -> bool:
-    epochs, steps = trainer.max_epochs, trainer.max_steps
-    return bool(
-        trainer.should_stop
-        or (epochs is not None and 0 < epochs <= trainer.current_epoch + 1)
-        or 0 < steps <= trainer.global_step
-    )

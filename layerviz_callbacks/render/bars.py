@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from layerviz_callbacks.render import palette
@@ -25,26 +27,32 @@ def fit_bars(count: int, width: int, height: int) -> Tiles | None:
 
 
 def draw_bars(
-    values: np.ndarray, scale: Scale, *, tiles: Tiles, dead: np.ndarray | None = None
+    values: np.ndarray,
+    scale: Scale,
+    *,
+    tiles: Tiles,
+    dead: np.ndarray | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """The bars of `plain_bars`, as `fit_bars` laid them out, with numbers under them where they fit.
+    """The bars of `plain_bars`, as `fit_bars` laid them out, with `numbers` under them where they fit.
 
     Returns:
         `(..., tiles.height, width)`, uint8
     """
     gap = 2 if tiles.width < 12 else 4
-    numbered = tiles.width >= measure(str(values.shape[-1] - 1)) + 4
+    names = [str(number) for number in (range(values.shape[-1]) if numbers is None else numbers)]
+    numbered = tiles.width >= max(measure(name) for name in names) + 4
     height = tiles.height - (LINE_HEIGHT if numbered else 0)
     bars = plain_bars(values, scale, height=height, bar=tiles.width - gap, gap=gap, dead=dead)
     if not numbered:
         return bars
-    numbers = np.full((LINE_HEIGHT, bars.shape[-1]), palette.PAPER, np.uint8)
-    for place in range(values.shape[-1]):
-        number = draw_line(str(place), faded=True, width=tiles.width)
+    line = np.full((LINE_HEIGHT, bars.shape[-1]), palette.PAPER, np.uint8)
+    for place, name in enumerate(names):
+        number = draw_line(name, faded=True, width=tiles.width)
         left = place * tiles.width + max(0, (tiles.width - gap - number.shape[1]) // 2)
-        number = number[:, : numbers.shape[1] - left]
-        numbers[:, left : left + number.shape[1]] = number
-    below = np.broadcast_to(numbers, (*bars.shape[:-2], *numbers.shape))
+        number = number[:, : line.shape[1] - left]
+        line[:, left : left + number.shape[1]] = number
+    below = np.broadcast_to(line, (*bars.shape[:-2], *line.shape))
     return np.concatenate([bars, below], axis=-2)
 
 

@@ -11,6 +11,11 @@ LINE = 2
 """Pixels of a line's thickness, and of a curve's column: it survives being shown at half size."""
 
 
+def curve_columns(width: int) -> int:
+    """How many columns of pixels a curve has in a panel of so many pixels."""
+    return max(1, width // LINE)
+
+
 def envelope(values: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Smallest and largest value that a curve has in each pixel column.
 
@@ -80,7 +85,7 @@ def draw_curves(
         A copy of the panels with the curves.
     """
     height, width = ground.shape[-2:]
-    columns = max(1, width // LINE)
+    columns = curve_columns(width)
     finite = np.isfinite(values)
     strange = not finite.all()
     with np.errstate(invalid="ignore"):

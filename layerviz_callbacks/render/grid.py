@@ -8,6 +8,10 @@ from layerviz_callbacks.render import palette
 
 GAP = 4
 """Pixels between tiles: two of them are left on a card that is shown at half size."""
+STRIP_GAP = 2
+"""Pixels between the slices of one channel."""
+GAP_OF_STRIPS = 12
+"""Pixels between channels that are strips of slices: enough to see which slices belong together."""
 
 
 def mean_blocks(
@@ -41,8 +45,10 @@ def _mean_along(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
             full += values[_along(axis, values.ndim, slice(place, whole * factor, factor))]
         full /= factor
         if rest:
-            tail = values[_along(axis, values.ndim, slice(whole * factor, length))]
-            means[_along(axis, values.ndim, slice(whole, None))] = tail.mean(axis=axis, keepdims=True)
+            last = means[_along(axis, values.ndim, slice(whole, None))]
+            for place in range(whole * factor, length):
+                last += values[_along(axis, values.ndim, slice(place, place + 1))]
+            last /= rest
     return means
 
 
@@ -62,6 +68,16 @@ def enlarge(tiles: np.ndarray, factor: int | tuple[int, int]) -> np.ndarray:
     if columns > 1:
         tiles = np.repeat(tiles, columns, axis=-1)
     return np.repeat(tiles, rows, axis=-2) if rows > 1 else tiles
+
+
+def strips(slices: np.ndarray) -> np.ndarray:
+    """Join the slices `(..., slice, height, width)` of each channel side by side.
+
+    Example:
+        >>> strips(np.array([[[1]], [[2]]])).tolist()
+        [[1, 239, 239, 2]]
+    """
+    return grid(slices, slices.shape[-3], gap=STRIP_GAP)
 
 
 def cross_out(tiles: np.ndarray, chosen: np.ndarray) -> np.ndarray:

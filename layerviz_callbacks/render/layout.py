@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-from layerviz_callbacks.render.grid import GAP
+from layerviz_callbacks.render.grid import GAP, GAP_OF_STRIPS, STRIP_GAP
 
 WIDTH = 700
 """A sheet's width: TensorBoard's card of 350 CSS pixels, twice."""
@@ -26,7 +26,6 @@ LARGEST_TILE = 200
 FULL_ROWS_FROM = 0.85
 """Tiles may be smaller than the largest that fit by this factor, where no row then stays half empty."""
 SMALLEST_PANEL = 26
-BLOCK_GAP = 14
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ class Tiles:
         width: of a tile, in pixels of the sheet.
         enlarge: how many pixels of the sheet a value has in each direction.
         reduce: how many values are joined into one, in each direction.
+        gap: pixels between tiles.
+        slices: how many slices side by side a tile holds.
     """
 
     columns: int
@@ -48,16 +49,23 @@ class Tiles:
     width: int
     enlarge: int = 1
     reduce: int = 1
+    gap: int = GAP
+    slices: int = 1
 
     @property
     def total_height(self) -> int:
         """Of all rows with the gaps between them."""
-        return self.rows * (self.height + GAP) - GAP
+        return self.rows * (self.height + self.gap) - self.gap
 
     @property
     def total_width(self) -> int:
         """Of all columns with the gaps between them."""
-        return self.columns * (self.width + GAP) - GAP
+        return self.columns * (self.width + self.gap) - self.gap
+
+    @property
+    def slice_width(self) -> int:
+        """Of one slice."""
+        return (self.width + STRIP_GAP) // self.slices - STRIP_GAP
 
 
 Found = TypeVar("Found")
@@ -67,7 +75,14 @@ Fitter = Callable[..., "Tiles | None"]
 
 @lru_cache(maxsize=1024)
 def fit_tiles(
-    map_height: int, map_width: int, count: int, width: int, height: int, columns: int | None = None
+    map_height: int,
+    map_width: int,
+    count: int,
+    width: int,
+    height: int,
+    columns: int | None = None,
+    *,
+    slices: int = 1,
 ) -> Tiles | None:
     """The largest tiles for `count` maps that fit into `width` x `height` pixels; None where none do.
 
@@ -81,18 +96,20 @@ def fit_tiles(
         width: pixels there are.
         height: pixels there are.
         columns: tiles in a row; None: as many as fit.
+        slices: maps side by side in one tile, with 2 pixels between them.
 
     Example:
         >>> fit_tiles(3, 3, 4, 100, 100)
-        Tiles(columns=2, rows=2, height=48, width=48, enlarge=16, reduce=1)
+        Tiles(columns=2, rows=2, height=48, width=48, enlarge=16, reduce=1, gap=4, slices=1)
     """
     largest = None
+    gap = GAP if slices == 1 else GAP_OF_STRIPS
     for enlarge, reduce in _factors(max(map_height, map_width)):
         tile_height = -(-map_height // reduce) * enlarge
-        tile_width = -(-map_width // reduce) * enlarge
-        fitting = (width + GAP) // (tile_width + GAP)
+        tile_width = slices * (-(-map_width // reduce) * enlarge + STRIP_GAP) - STRIP_GAP
+        fitting = (width + gap) // (tile_width + gap)
         for tried in [columns] if columns else _columns(count, fitting):
-            tiles = Tiles(tried, -(-count // tried), tile_height, tile_width, enlarge, reduce)
+            tiles = Tiles(tried, -(-count // tried), tile_height, tile_width, enlarge, reduce, gap, slices)
             if tried > fitting or tiles.total_height > height:
                 continue
             largest = largest or tiles
@@ -156,88 +173,7 @@ def fit_panels(
     return best
 
 
-@dataclass(frozen=True)
-class Blocks:
-    """A block of tiles a sample, with the same place for each channel in each block.
-
-    ```text
-    sample 1               sample 2
-    [input] tile tile tile [input] tile tile tile
-            tile tile tile         tile tile tile
-    ```
-
-    Attributes:
-        columns: blocks in a row.
-        width: of a block, in pixels.
-        side: width kept for the picture of the input, without the gap; 0 where there is none.
-        tiles: the grid in each block.
-        samples: how many samples fit.
-        count: how many tiles a block has.
-    """
-
-    columns: int
-    width: int
-    side: int
-    tiles: Tiles
-    samples: int
-    count: int
-
-
-def fit_blocks(fit: Fitter, *, samples: int, count: int, label: int, side: bool) -> Blocks:
-    """The blocks with the largest tiles; where too many would be needed, fewer channels, then fewer samples.
-
-    Args:
-        fit: `(count, width, height) -> Tiles | None`, for example `fit_tiles` of one map's size.
-        samples: how many blocks are wanted.
-        count: how many tiles a block are wanted.
-        label: the height of the line above each block.
-        side: whether each block shows the sample's input.
-    """
-    while True:
-        found = [
-            max(fitting, key=_worth)
-            for greatest in (FLAT_BODY_HEIGHT, *BODY_HEIGHTS)
-            if (fitting := _fitting_blocks(fit, samples, count, label, greatest, side=side))
-        ]
-        if found:
-            return _flat_or_higher(found, [blocks.tiles for blocks in found])
-        if count > 1:
-            count = -(-count // 2)
-        elif samples > 1:
-            samples = -(-samples // 2)
-        else:  # a single map of an odd shape, such as 10000 x 1
-            return Blocks(1, CONTENT_WIDTH, 0, _however_high(fit), 1, 1)
-
-
-def _fitting_blocks(
-    fit: Fitter, samples: int, count: int, label: int, greatest: int, *, side: bool
-) -> list[Blocks]:
-    tried = [
-        _blocks(fit, columns, samples, count, label, greatest, side=side) for columns in range(1, samples + 1)
-    ]
-    return [blocks for blocks in tried if blocks is not None]
-
-
-def _blocks(
-    fit: Fitter, columns: int, samples: int, count: int, label: int, greatest: int, *, side: bool
-) -> Blocks | None:
-    width = (CONTENT_WIDTH + BLOCK_GAP) // columns - BLOCK_GAP
-    rows = -(-samples // columns)
-    side_width = min(112, max(40, width // 6)) if side else 0
-    room = (greatest + BLOCK_GAP) // rows - BLOCK_GAP - label
-    if width < 60 or room < max(side_width, SMALLEST_TILE):
-        return None
-    tiles = fit(count, width - (side_width + BLOCK_GAP if side else 0), room)
-    return None if tiles is None else Blocks(columns, width, side_width, tiles, samples, count)
-
-
-def _worth(blocks: Blocks) -> tuple[float, float]:
-    """Large tiles first; a block as wide as the sheet reads better than narrow ones side by side."""
-    tiles, wide = blocks.tiles, 0.9 ** (blocks.columns - 1)
-    return wide * tiles.enlarge / tiles.reduce, wide * min(tiles.height * 3, tiles.width)
-
-
-def _flat_or_higher(found: Sequence[Found], tiles: Sequence[Tiles]) -> Found:
+def flat_or_higher(found: Sequence[Found], tiles: Sequence[Tiles]) -> Found:
     """The first of the layouts, from flat to high, unless the second has far larger tiles."""
     keeps = len(found) == 1 or _side(tiles[0]) >= FLAT_TILE_SHARE * _side(tiles[1])
     return found[0 if keeps else 1]
@@ -247,7 +183,8 @@ def _side(tiles: Tiles) -> float:
     return float((tiles.height * tiles.width) ** 0.5)
 
 
-def _however_high(fit: Fitter) -> Tiles:
+def however_high(fit: Fitter) -> Tiles:
+    """A tile as high as it must be, where its shape is odd, such as 10000 x 1."""
     for height in range(BODY_HEIGHTS[-1], 100 * BODY_HEIGHTS[-1], BODY_HEIGHTS[-1]):
         tiles = fit(1, CONTENT_WIDTH, height)
         if tiles is not None:
@@ -261,9 +198,9 @@ def fit_count(fit: Fitter, count: int) -> tuple[int, Tiles]:
         heights = (FLAT_BODY_HEIGHT, BODY_HEIGHT * 3 // 4, *BODY_HEIGHTS)
         found = [tiles for height in heights if (tiles := fit(count, CONTENT_WIDTH, height)) is not None]
         if found:
-            return count, _flat_or_higher(found, found)
+            return count, flat_or_higher(found, found)
         if count == 1:
-            return 1, _however_high(fit)
+            return 1, however_high(fit)
         count = -(-count // 2)
 
 
@@ -275,7 +212,7 @@ def fit_pairs(fit: Fitter, *, rows: int, columns: int) -> tuple[int, int, Tiles]
             if tiles is not None:
                 return rows, columns, tiles
         if rows == columns == 1:
-            return 1, 1, _however_high(fit)
+            return 1, 1, however_high(fit)
         if rows > 2 * columns:
             rows = -(-rows // 2)
         else:

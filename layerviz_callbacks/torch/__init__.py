@@ -13,5 +13,6 @@ from __future__ import annotations
 from layerviz_callbacks.torch.attachment import Attachment, attach
 from layerviz_callbacks.torch.inspection import inspect
 from layerviz_callbacks.torch.reader import TorchReader
+from layerviz_callbacks.torch.verifying import verify
 
-__all__ = ["Attachment", "TorchReader", "attach", "inspect"]
+__all__ = ["Attachment", "TorchReader", "attach", "inspect", "verify"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import torch
 from torch import nn
 
 from layerviz_callbacks.errors import ArgumentError
@@ -16,6 +17,7 @@ from layerviz_callbacks.messages import logger
 from layerviz_callbacks.recorder import Recorder
 from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.sinks import Sink
+from layerviz_callbacks.torch.isolation import is_sharded
 from layerviz_callbacks.torch.reader import TorchReader
 from layerviz_callbacks.views import View
 
@@ -31,6 +33,7 @@ def attach(
     every_n_steps: int | None = None,
     on_error: str = "warn",
     start: int = 0,
+    forward: Callable[[nn.Module, Any], Any] | None = None,
 ) -> Attachment:
     """Picture a model while a loop of your own trains it. The model as it is now is step 0.
 
@@ -44,6 +47,10 @@ def attach(
         every_n_steps: count optimizer steps instead: `record(step)` after each of them.
         on_error: "warn": a fault during training is logged once and training goes on; "raise".
         start: the epochs (or optimizer steps) that a resumed training has behind it.
+        forward: how the probe is shown, instead of `model(x)`: called as `forward(model, inputs)` with the
+            probe's inputs as tensors on the model's device (a tensor, or a tuple or dict of them). For a
+            model without `forward()`, or one that is used by another method:
+            `forward=lambda model, x: model.generator(x)`.
 
     Returns:
         What to call after each epoch, `record(epoch)`; close it, or use it as a context manager.
@@ -53,6 +60,9 @@ def attach(
         ProbeError: the model cannot be called with the probe.
         SelectionError: `layers` matches nothing.
         SinkError: `log_dir` cannot be written.
+
+    Where several processes train together (DistributedDataParallel), it may be called in all of them, or in
+    the first alone: the first one records.
 
     Example:
         >>> with attach(model, x_val[:4], log_dir="runs/a") as record:     # doctest: +SKIP
@@ -67,8 +77,28 @@ def attach(
         every_n_steps=every_n_steps, on_error=on_error,
     )  # fmt: skip
     first = _count("start", start, least=0)
-    recorder.begin(TorchReader(model, probe), step=first, total=None)
+    reader = TorchReader(model, probe, forward=forward)
+    if _records_here(model):
+        recorder.begin(reader, step=first, total=None)
     return Attachment(recorder, first)
+
+
+def _records_here(model: nn.Module) -> bool:
+    """Of several processes that train together only the first one records.
+
+    Raises:
+        ArgumentError: the model is sharded over them, so that none has it whole.
+    """
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return True
+    if distributed.get_world_size() > 1 and any(is_sharded(module) for module in model.modules()):
+        raise ArgumentError(
+            f"{type(model).__name__} is sharded over {distributed.get_world_size()} processes, and attach() "
+            "sees the part of one. Use layerviz_callbacks.lightning.LayerVizCallback, which gathers the "
+            "parts, or inspect() a gathered checkpoint."
+        )
+    return bool(distributed.get_rank() == 0)
 
 
 class Attachment:

@@ -1,9 +1,9 @@
-"""Listening to one forward pass with hooks."""
+"""Listening to one forward pass with hooks, and by operations where no hook is called."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +13,12 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from layerviz_callbacks.cut import OutputCut, Taken
 from layerviz_callbacks.errors import ProbeError
 from layerviz_callbacks.torch.copying import plain_tensor, tensors_in, to_float32
+from layerviz_callbacks.torch.cutting import take_output
 from layerviz_callbacks.torch.layout import LayoutTracker, fixed_layout
+from layerviz_callbacks.torch.operations import OperationListener
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,15 @@ class Heard:
 
     Attributes:
         shapes: `(sample, *space, channel)` of every output.
-        arrays: the outputs themselves, where they were wanted.
+        arrays: the outputs, or what their cuts left of them, where they were wanted.
+        taken: what the cuts took, where there were any.
         calls: the names of the first outputs of each call.
         refusal: why an output could not be read; empty where it could.
     """
 
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    taken: dict[str, Taken] = field(default_factory=dict)
     calls: set[str] = field(default_factory=set)
     refusal: str = ""
 
@@ -47,38 +52,51 @@ class Heard:
 class Capture:
     """Copies the outputs of layers while a model runs.
 
-    Each output is copied inside its layer's hook, before a later operation in place, such as
+    Each output is cut and copied inside its layer's hook, before a later operation in place, such as
     `ReLU(inplace=True)`, can change it.
 
     Args:
         layers: all layers of the model by name.
         wanted: the names whose outputs are copied; of the others only shapes are noted.
+        cuts: by full name (`conv#2`, `lstm.1`), the part of an output that is enough.
         probe_ranks: the number of axes of each of the probe's inputs.
         samples: the number of the probe's samples.
+        by_operation: the names of the layers that hooks do not hear, to be heard by operations.
 
     Attributes:
         heard: by layer name, in the order of the first calls.
+        used: of `by_operation`, those whose weights were used, heard or not.
         first: the first layer of fixed layout that was called.
         calling: the layers that are being called now, outermost first; what is left in it after a
             failure is where it failed.
     """
 
     def __init__(
-        self, layers: dict[str, nn.Module], wanted: frozenset[str], *, probe_ranks: set[int], samples: int
+        self,
+        layers: dict[str, nn.Module],
+        wanted: frozenset[str],
+        *,
+        cuts: Mapping[str, OutputCut],
+        probe_ranks: set[int],
+        samples: int,
+        by_operation: frozenset[str] = frozenset(),
     ) -> None:
         self._layers = layers
         self._wanted = wanted
+        self._cuts = cuts
+        self._by_operation = by_operation
         self._probe_ranks = probe_ranks
         self._tracker = LayoutTracker(samples)
         self._counts: Counter[str] = Counter()
         self.heard: dict[str, Heard] = {}
+        self.used: set[str] = set()
         self.first: Call | None = None
         self.calling: list[Call] = []
 
     def forget_arrays(self) -> None:
         """Keep the shapes only."""
         for heard in self.heard.values():
-            heard.arrays = {}
+            heard.arrays, heard.taken = {}, {}
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -90,7 +108,13 @@ class Capture:
                     continue  # it calls no hooks
                 handles.append(module.register_forward_pre_hook(self._entering(name), with_kwargs=True))
                 handles.append(module.register_forward_hook(self._leaving(name)))
-            yield
+            if self._by_operation:
+                silent = {name: self._layers[name] for name in self._by_operation if name in self._layers}
+                with OperationListener(silent, self._hear_operation, self._innermost) as listener:
+                    yield
+                self.used = listener.used
+            else:
+                yield
         finally:
             for handle in handles:
                 handle.remove()
@@ -122,15 +146,27 @@ class Capture:
     def _leaving(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
             self.calling.pop()
-            self._counts[name] += 1
-            count = self._counts[name]
-            heard = self.heard.setdefault(name, Heard())
-            try:
-                self._note(heard, module, name if count == 1 else f"{name}#{count}", output)
-            except Exception as error:  # noqa: BLE001  a layer that cannot be copied must not stop the others
-                heard.refusal = f"its output cannot be copied ({type(error).__name__}: {error})"
+            self._hear(name, module, output)
 
         return hook
+
+    def _innermost(self) -> nn.Module | None:
+        return self.calling[-1].module if self.calling else None
+
+    def _hear_operation(self, name: str, output: torch.Tensor, given: tuple[int, ...]) -> None:
+        module = self._layers[name]
+        if self.first is None and fixed_layout(module) is not None:
+            self.first = Call(name, module, given)
+        self._hear(name, module, output)
+
+    def _hear(self, name: str, module: nn.Module, output: Any) -> None:
+        self._counts[name] += 1
+        count = self._counts[name]
+        heard = self.heard.setdefault(name, Heard())
+        try:
+            self._note(heard, module, name if count == 1 else f"{name}#{count}", output)
+        except Exception as error:  # noqa: BLE001  a layer that cannot be copied must not stop the others
+            heard.refusal = f"its output cannot be copied ({type(error).__name__}: {error})"
 
     def _note(self, heard: Heard, module: nn.Module, key: str, output: Any) -> None:
         parts = [(path, part) for path, part in tensors_in(output) if _has_values(part)]
@@ -144,7 +180,14 @@ class Capture:
             axes = self._tracker.axes(module, tuple(tensor.shape), further=place > 0)
             heard.shapes[name] = tuple(tensor.shape[axis] for axis in axes)
             if key.partition("#")[0] in self._wanted:
-                heard.arrays[name] = to_float32(tensor, axes)
+                self._copy(heard, name, tensor, axes)
+
+    def _copy(self, heard: Heard, name: str, tensor: torch.Tensor, axes: tuple[int, ...]) -> None:
+        cut = self._cuts.get(name, OutputCut())
+        if cut == OutputCut() or tensor.ndim < 2:
+            heard.arrays[name] = to_float32(tensor, axes)
+        else:
+            heard.arrays[name], heard.taken[name] = take_output(tensor.permute(axes), cut)
 
     def _free_name(self, key: str, path: str) -> str:
         """`block.1` is the block's second output, unless the block has an inner layer of that name."""

@@ -50,6 +50,8 @@ def plain_tensor(tensor: torch.Tensor) -> torch.Tensor:
         tensor = tensor.to_dense()
     if tensor.is_quantized:
         tensor = tensor.dequantize()
+    if tensor.is_floating_point() and tensor.element_size() == 1:
+        tensor = tensor.float()  # no arithmetic is defined for 8 bits
     return tensor.abs() if tensor.is_complex() else tensor
 
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from layerviz_callbacks.errors import ProbeError
+from layerviz_callbacks.errors import ProbeError, ReadingError
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.torch.capture import Call, Capture
 from layerviz_callbacks.torch.layout import fixed_layout
@@ -29,6 +29,16 @@ def unusable_probe(probe: Probe, capture: Capture, error: Exception) -> ProbeErr
     parts.append(f"{words}." if isinstance(error, ProbeError) else f"{type(error).__name__}: {words}.")
     parts.append(_hint(probe, call))
     return ProbeError(" ".join(part for part in parts if part))
+
+
+def fails_in_evaluation(model: nn.Module, capture: Capture, error: Exception) -> ReadingError:
+    """The error for a model that takes the probe in training mode, and fails in evaluation mode."""
+    inner = capture.calling[-1] if capture.calling else None
+    name = type(model).__name__ if inner is None else f"{type(inner.module).__name__} {inner.name!r}"
+    return ReadingError(
+        f"{name} fails in evaluation mode, though not in training mode: {type(error).__name__}: {error}. "
+        f"Pictures are made in evaluation mode: see to it that model.eval(); model(x) works."
+    )
 
 
 def expected(module: nn.Module) -> str:

@@ -26,13 +26,30 @@ def call_arguments(model: nn.Module, probe: Probe) -> tuple[tuple[Any, ...], dic
         >>> x.dtype, named
         (torch.float32, {})
     """
+    tensors = own_tensors(model, probe)
+    if isinstance(tensors, dict):
+        return ((), tensors) if _accepts_names(model, list(tensors)) else ((tensors,), {})
+    return (tensors, {}) if isinstance(tensors, tuple) else ((tensors,), {})
+
+
+def own_tensors(model: nn.Module, probe: Probe) -> Any:
+    """The probe's inputs as tensors on the model's device, in its floating-point type.
+
+    Returns:
+        A tensor where the probe is one array; a dict of tensors where it is a dict; a tuple of them where it
+        is a list or tuple.
+
+    Example:
+        >>> import numpy as np
+        >>> own_tensors(nn.Linear(2, 1), Probe({"x": np.ones((4, 2))}))["x"].dtype
+        torch.float32
+    """
     inputs = probe.inputs
     if isinstance(inputs, Mapping):
-        tensors = {name: own_tensor(model, value) for name, value in inputs.items()}
-        return ((), tensors) if _accepts_names(model, list(tensors)) else ((tensors,), {})
+        return {name: own_tensor(model, value) for name, value in inputs.items()}
     if isinstance(inputs, (list, tuple)) and len(probe.arrays) == len(inputs) and "input" not in probe.arrays:
-        return tuple(own_tensor(model, value) for value in inputs), {}
-    return (own_tensor(model, inputs),), {}
+        return tuple(own_tensor(model, value) for value in inputs)
+    return own_tensor(model, inputs)
 
 
 def own_tensor(model: nn.Module, value: Any) -> torch.Tensor:
@@ -56,8 +73,24 @@ def _device_and_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype | Non
     return device, dtype
 
 
+def has_forward(model: nn.Module) -> bool:
+    """Whether somebody wrote a `forward` for it.
+
+    Example:
+        >>> has_forward(nn.Linear(2, 1)), has_forward(nn.ModuleList())
+        (True, False)
+    """
+    forward = getattr(unwrapped(model), "forward", None)
+    name = getattr(forward, "__qualname__", "")
+    return callable(forward) and name not in ("_forward_unimplemented", "LightningModule.forward")
+
+
 def _accepts_names(model: nn.Module, names: list[str]) -> bool:
-    parameters = inspect.signature(unwrapped(model).forward).parameters
+    inner = unwrapped(model)
+    if isinstance(inner, torch.jit.ScriptModule):
+        schema: Any = getattr(inner.forward, "schema", None)
+        return {argument.name for argument in schema.arguments}.issuperset(names)
+    parameters = inspect.signature(inner.forward).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return True
     accepted = {

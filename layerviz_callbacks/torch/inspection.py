@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
-from layerviz_callbacks.reader import Request
-from layerviz_callbacks.selection import Selector, select
+from layerviz_callbacks.reader import Request, select_entries
+from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.snapshot import Snapshot
 from layerviz_callbacks.torch.reader import TorchReader
 
 
-def inspect(model: nn.Module, probe: Any, *, layers: Selector | None = None) -> Snapshot:
+def inspect(
+    model: nn.Module,
+    probe: Any,
+    *,
+    layers: Selector | None = None,
+    forward: Callable[[nn.Module, Any], Any] | None = None,
+) -> Snapshot:
     """Read a trained model: kernels, weights and outputs of its layers as NumPy arrays.
 
     Args:
         model: any `torch.nn.Module`; it is left as it was.
         probe: a `Probe`, or what one is made of: an array or tensor, a list, tuple or dict of them.
         layers: which layers to read: names, globs, classes, predicates, or a list of these; None: all.
+        forward: how the probe is shown, instead of `model(x)`: called as `forward(model, inputs)` with the
+            probe's inputs as tensors on the model's device (a tensor, or a tuple or dict of them).
 
     Returns:
         A `Snapshot`: `summary()`, `["conv1"].kernel` as `(out, in, *space)`, `["conv1"].output` as
         `(sample, *space, channel)`, `pictures()`.
 
     Raises:
-        ArgumentError: `model` is no `torch.nn.Module`, or has lazy layers that are not built yet.
+        ArgumentError: `model` is no `torch.nn.Module`, has lazy layers that are not built yet, or has no
+            `forward()` and none is given.
         ProbeError: the model cannot be called with the probe.
         SelectionError: `layers` matches nothing.
 
@@ -35,8 +45,8 @@ def inspect(model: nn.Module, probe: Any, *, layers: Selector | None = None) -> 
         >>> snapshot["0"].kernel.shape
         (8, 3, 5, 5)
     """
-    reader = TorchReader(model, probe)
-    entries = [(entry.name, entry.module) for entry in reader.entries()]
-    names = frozenset(name for name, _ in entries) if layers is None else frozenset(select(layers, entries))
+    reader = TorchReader(model, probe, forward=forward)
+    entries = reader.entries()
+    names = frozenset(entry.name for entry in entries) if layers is None else select_entries(layers, entries)
     snapshot = reader.read(Request(weights=names, outputs=names))
     return snapshot if layers is None else snapshot.choose(names)

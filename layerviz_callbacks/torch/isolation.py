@@ -104,12 +104,11 @@ def _remember_backends() -> Restore:
 
 def _remember_buffers(model: nn.Module) -> Restore:
     buffers = {id(buffer): buffer for buffer in model.buffers() if _is_plain(buffer)}
-    kept = [(buffer, buffer._version, buffer.detach().clone()) for buffer in buffers.values()]
+    kept = [(buffer, buffer.detach().clone()) for buffer in buffers.values()]
 
     def restore() -> None:
-        for buffer, version, values in kept:
-            if buffer._version != version:
-                buffer.data.copy_(values)
+        for buffer, values in kept:  # batch normalisation changes its statistics without a new version
+            buffer.data.copy_(values)
 
     return restore
 
@@ -120,11 +119,11 @@ def _remember_modules(model: nn.Module) -> Restore:
     restores: list[Restore] = []
     if not any(type(module).__name__ == "FullyShardedDataParallel" for module in modules):
         # A sharded model swaps its parameters by itself; the attributes of an FSDP1 model view freed memory.
-        members = _MEMBERS[1:] if any(_is_sharded(module) for module in modules) else _MEMBERS
+        members = _MEMBERS[1:] if any(is_sharded(module) for module in modules) else _MEMBERS
         restores = [
             _remember_module(module, members)
             for module in modules
-            if not _is_sharded(module) and not isinstance(module, torch.jit.ScriptModule)
+            if not is_sharded(module) and not isinstance(module, torch.jit.ScriptModule)
         ]
 
     def restore() -> None:
@@ -160,8 +159,8 @@ def _remember_content(value: Any) -> Restore | None:
     if isinstance(value, torch.Tensor):
         if not _is_plain(value) or value.numel() > _LARGEST_KEPT:
             return None
-        version, values = value._version, value.detach().clone()
-        return lambda: None if value._version == version else _write_back(value, values)
+        values = value.detach().clone()
+        return lambda: _write_back(value, values)
     if isinstance(value, torch.Generator):
         state = value.get_state()
         return lambda: _no_result(value.set_state(state))
@@ -205,7 +204,8 @@ def _is_plain(tensor: torch.Tensor) -> bool:
     return not nn.parameter.is_lazy(tensor) and not tensor.is_inference()
 
 
-def _is_sharded(module: nn.Module) -> bool:
+def is_sharded(module: nn.Module) -> bool:
+    """Whether each process holds only a part of this module's weights (FSDP, FSDP2)."""
     return any(kind.__name__ in ("FullyShardedDataParallel", "FSDPModule") for kind in type(module).__mro__)
 
 

@@ -5,11 +5,15 @@ PyTorch's tensors do not say which axis holds the channels, so the layers have t
 1. Layers of fixed layout speak for themselves. Convolution, pooling, batch, instance and group
    normalisation, padding and upsampling are channel-first; Linear, LayerNorm, Embedding, attention and
    recurrent layers are channel-last.
+   A layer that PyTorch does not know, but that has a kernel, has its channels where its output has as many
+   places as the kernel has output channels.
 2. An output of a layer of no fixed layout (activation, dropout, identity, container) is laid out like that of
    the latest layer of fixed layout that was called before it, where that had as many axes. Otherwise, four
-   and five axes are channel-first, and three axes are as the latest layer's; before any, channel-first.
-3. One exception: a container that ends in a channel-last layer but gives back channel-first maps (as
-   ConvNeXt's blocks do) is told by its sizes: axis 1 alone has the number of channels of that layer.
+   and five axes are channel-first; three axes are channel-last after more axes (maps that were made a
+   sequence of tokens), and as the latest layer's after fewer; before any, channel-first.
+3. Sizes are believed before rule 2: where one axis alone has the number of channels of that latest layer,
+   the channels are there. So are told a transposed sequence, and a container that ends in a channel-last
+   layer but gives back channel-first maps, as ConvNeXt's blocks do.
 4. Recurrent, attention and transformer layers with `batch_first=False` have their samples on axis 1; so has
    a channel-last output whose axis 1 alone has the number of samples.
 5. The model's input is laid out as the first layer of fixed layout that is called takes it; four and five
@@ -24,7 +28,9 @@ from enum import Enum
 from torch import nn
 from torch.nn.modules import batchnorm, conv, instancenorm, padding, pooling
 
-from layerviz_callbacks.torch.names import is_container
+from layerviz_callbacks.torch.kernels import kernel_names
+from layerviz_callbacks.torch.names import class_of, is_container
+from layerviz_callbacks.torch.weights import weight_shapes
 
 Shape = tuple[int, ...]
 
@@ -73,11 +79,25 @@ _CHANNEL_LAST = (
 
 def fixed_layout(module: nn.Module) -> Layout | None:
     """The layout that the layer's kind prescribes, or None."""
-    if isinstance(module, _CHANNEL_FIRST):
+    kind = class_of(module)
+    if issubclass(kind, _CHANNEL_FIRST):
         return Layout.CHANNEL_FIRST
-    if isinstance(module, _CHANNEL_LAST) or hasattr(module, "nf"):  # nf: the transposed Linear of GPT-2
+    if issubclass(kind, _CHANNEL_LAST) or hasattr(module, "nf"):  # nf: the transposed Linear of GPT-2
         return Layout.CHANNEL_LAST
     return None
+
+
+def _told_by_kernel(module: nn.Module, shape: Shape) -> Layout | None:
+    """The layout of an unknown layer's output of three or more axes, by the size of its kernel."""
+    names = kernel_names(module) if len(shape) > 2 else []
+    if not names:
+        return None
+    kernel = weight_shapes(module)[names[0]]
+    sizes = kernel if len(kernel) == 2 else kernel[:1]  # a matrix may be stored either way round
+    first, last = shape[1] in sizes, shape[-1] in sizes
+    if first and (len(kernel) > 2 or not last):  # where both would do, as a convolution has them
+        return Layout.CHANNEL_FIRST
+    return Layout.CHANNEL_LAST if last and not first else None
 
 
 @dataclass(frozen=True)
@@ -110,7 +130,7 @@ class LayoutTracker:
             >>> LayoutTracker(samples=4).axes(nn.Conv2d(3, 8, 3), (4, 8, 30, 30))
             (0, 2, 3, 1)
         """
-        layout = fixed_layout(module)
+        layout = fixed_layout(module) or _told_by_kernel(module, shape)
         if layout is None:
             layout = self._inherited(module, shape)
         elif not further and len(shape) >= 2:
@@ -126,10 +146,12 @@ class LayoutTracker:
         rank, latest = len(shape), self._latest
         if latest is None or (rank != latest.rank and rank != 3):
             return Layout.CHANNEL_FIRST
-        channels_only_on_axis_1 = rank > 3 and shape[1] == latest.channels != shape[-1]
-        if is_container(module) and channels_only_on_axis_1:
-            return Layout.CHANNEL_FIRST
-        return latest.layout
+        if shape[1:].count(latest.channels) == 1 and rank > 2:
+            if shape[1] == latest.channels and (is_container(module) or rank == 3):
+                return Layout.CHANNEL_FIRST
+            if shape[-1] == latest.channels:
+                return Layout.CHANNEL_LAST
+        return Layout.CHANNEL_LAST if rank < latest.rank else latest.layout
 
     def _samples_second(self, module: nn.Module, shape: Shape, *, further: bool) -> bool:
         if len(shape) < 3:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from layerviz_callbacks.errors import ArgumentError, LayerVizError, ProbeError
+from layerviz_callbacks.errors import ArgumentError, LayerVizError, ProbeError, is_out_of_memory
 from layerviz_callbacks.probe import Probe, to_numpy
 from layerviz_callbacks.reader import LayerEntry, Request
 from layerviz_callbacks.snapshot import Layer, Snapshot
-from layerviz_callbacks.torch.capture import Call, Capture, Heard
-from layerviz_callbacks.torch.copying import tensors_in, to_float32
-from layerviz_callbacks.torch.explain import unusable_probe
-from layerviz_callbacks.torch.inputs import call_arguments
+from layerviz_callbacks.torch.capture import Call, Capture
+from layerviz_callbacks.torch.copying import tensors_in
+from layerviz_callbacks.torch.explain import fails_in_evaluation, unusable_probe
+from layerviz_callbacks.torch.inputs import call_arguments, has_forward, own_tensors
 from layerviz_callbacks.torch.isolation import undisturbed
-from layerviz_callbacks.torch.kernels import has_kernel, kernel_and_weights, lazy_layers, parameter_count
+from layerviz_callbacks.torch.kernels import has_kernel
+from layerviz_callbacks.torch.layers import layers_of, listed_layers, read_weights
 from layerviz_callbacks.torch.layout import fixed_layout, input_axes
-from layerviz_callbacks.torch.names import is_container, kind_of, named_layers
+from layerviz_callbacks.torch.names import in_this_process, named_layers
+from layerviz_callbacks.torch.operations import can_be_silent
+from layerviz_callbacks.torch.weights import lazy_layers
 
 
 class TorchReader:
@@ -28,15 +32,19 @@ class TorchReader:
 
     One forward pass of the probe in evaluation mode, with a hook on every layer; see
     `layerviz_callbacks.torch.isolation` for what is kept, and `layerviz_callbacks.torch.layout` for how
-    outputs come to have their channels last.
+    outputs come to have their channels last. Where the first pass shows that hooks do not hear every layer
+    with a kernel (TorchScript, `layer.forward(x)`), operations are listened to from then on, see
+    `layerviz_callbacks.torch.operations`.
 
     Args:
         model: the model, compiled or wrapped for distributed training or not.
         probe: a `Probe`, or what one is made of.
         call: run instead of `model(*inputs)`, without arguments; gives back the model's output.
+        forward: the same, called as `forward(model, inputs)` with the probe's inputs as tensors on the
+            model's device: a tensor, or a tuple or dict of them.
 
     Raises:
-        ArgumentError: `model` is no `torch.nn.Module`.
+        ArgumentError: `model` is no `torch.nn.Module`, or `forward` cannot be called.
         ProbeError: the probe is unusable.
 
     Example:
@@ -45,23 +53,36 @@ class TorchReader:
         (4, 6, 6, 2)
     """
 
-    def __init__(self, model: nn.Module, probe: Any, *, call: Callable[[], Any] | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        probe: Any,
+        *,
+        call: Callable[[], Any] | None = None,
+        forward: Callable[[nn.Module, Any], Any] | None = None,
+    ) -> None:
         if not isinstance(model, nn.Module):
             raise ArgumentError(
                 f"The model is a {type(model).__module__}.{type(model).__qualname__}. "
                 "Allowed: a torch.nn.Module, such as attach(model, x_val[:4], log_dir='runs/a')."
             )
+        if forward is not None and not callable(forward):
+            raise ArgumentError(
+                f"forward={forward!r} cannot be called. Allowed: a function of the model and the probe's "
+                "inputs, such as forward=lambda model, x: model.generator(x)."
+            )
         self.model = model
         self.probe = Probe.of(probe)
         self._call = call
+        self._forward = forward
         self._shown = self.probe.shown()
         self._last: Capture | None = None
+        self._by_operation: frozenset[str] | None = None  # None: not known before the first pass
+        self._used: frozenset[str] = frozenset()
 
     def entries(self) -> list[LayerEntry]:
         """Every layer in `named_modules` order, without running the model."""
-        return [
-            LayerEntry(name, module, has_kernel(module)) for name, module in named_layers(self.model).items()
-        ]
+        return [listed.entry for listed in listed_layers(self.model, named_layers(self.model))]
 
     def read(self, request: Request) -> Snapshot:
         """Copy what was asked for; the probe is run once (for outputs, or for shapes not known yet).
@@ -69,42 +90,87 @@ class TorchReader:
         Raises:
             ArgumentError: layers are lazy, and have no weights yet.
             ProbeError: the model cannot be called with the probe; the message says what it takes.
+            ReadingError: the model fails in evaluation mode only.
         """
         layers = named_layers(self.model)
         _refuse_lazy(self.model, layers)
+        listed = listed_layers(self.model, layers)
         outputs: dict[str, np.ndarray] = {}
         with undisturbed(self.model):
-            listed = {name: _weights_of(name, module, request) for name, module in layers.items()}
+            weights = [read_weights(one, request) for one in listed]
             if request.outputs or self._last is None:
-                self._last, outputs = self._run(layers, request.outputs)
+                self._last, outputs = self._run(layers, request)
+        if self._by_operation is None and self._listen_to_operations(layers, self._last):
+            with undisturbed(self.model):
+                self._last, outputs = self._run(layers, request)
+            self._used = frozenset(self._last.used)
+            self._by_operation = frozenset(name for name in self._used if name in self._last.heard)
         read: dict[str, Layer] = {}
-        for place, (name, module) in enumerate(layers.items(), start=1):
-            for layer in _layers_of(name, module, place, listed[name], self._last.heard.get(name)):
+        for place, (one, own) in enumerate(zip(listed, weights, strict=True), start=1):
+            heard = self._last.heard.get(one.name)
+            for layer in layers_of(one, place, own, heard, used=one.name in self._used):
                 read[layer.name] = layer
         self._last.forget_arrays()
         return Snapshot(read, self.probe, self._inputs(self._last.first), outputs)
 
-    def _run(
-        self, layers: dict[str, nn.Module], wanted: frozenset[str]
-    ) -> tuple[Capture, dict[str, np.ndarray]]:
-        ranks = {array.ndim for array in self.probe.arrays.values()}
-        capture = Capture(layers, wanted, probe_ranks=ranks, samples=len(self.probe))
+    def _listen_to_operations(self, layers: dict[str, nn.Module], heard: Capture) -> bool:
+        """After the first pass: whether another one, that listens to operations, may hear more."""
+        silent = {
+            name: module
+            for name, module in layers.items()
+            if name not in heard.heard and can_be_silent(module)
+        }
+        needed = any(has_kernel(module) for module in silent.values())
+        self._by_operation = frozenset(silent) if needed else frozenset()
+        return needed
+
+    def _run(self, layers: dict[str, nn.Module], request: Request) -> tuple[Capture, dict[str, np.ndarray]]:
+        capture = Capture(
+            layers,
+            request.outputs,
+            cuts=request.output_cuts,
+            probe_ranks={array.ndim for array in self.probe.arrays.values()},
+            samples=len(self.probe),
+            by_operation=self._by_operation or frozenset(),
+        )
         try:
-            with capture.listening():
+            with capture.listening(), _no_words_about_gradients():
                 output = self._output()
         except ProbeError as error:
             raise unusable_probe(self.probe, capture, error) from None
         except LayerVizError:
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            if self._last is None and self._works_in_training_mode():
+                raise fails_in_evaluation(self.model, capture, error) from error
             raise unusable_probe(self.probe, capture, error) from error
         return capture, dict(_named_outputs(output))
+
+    def _works_in_training_mode(self) -> bool:
+        """Whether the model takes the probe in training mode: then the probe is not at fault."""
+        for module in self.model.modules():
+            module.training = True
+        try:
+            self._output()
+        except Exception:  # noqa: BLE001  it fails there, too
+            return False
+        return True
 
     def _output(self) -> Any:
         if self._call is not None:
             return self._call()
-        arguments, named = call_arguments(self.model, self.probe)
-        return self.model(*arguments, **named)
+        model = in_this_process(self.model)
+        if self._forward is not None:
+            return self._forward(model, own_tensors(model, self.probe))
+        if not has_forward(model):
+            raise ArgumentError(
+                f"{type(model).__name__} has no forward(), so it cannot be shown the probe. Say how: "
+                "forward=lambda model, x: model.generator(x), for example, or define forward(self, x) in it."
+            )
+        arguments, named = call_arguments(model, self.probe)
+        return model(*arguments, **named)
 
     def _inputs(self, first: Call | None) -> dict[str, np.ndarray]:
         layout = None if first is None else fixed_layout(first.module)
@@ -124,52 +190,12 @@ def _refuse_lazy(model: nn.Module, layers: dict[str, nn.Module]) -> None:
         )
 
 
-def _weights_of(name: str, module: nn.Module, request: Request) -> dict[str, Any]:
-    """The part of a Layer that is read without running the model."""
-    read: dict[str, Any] = {"parameters": parameter_count(module)}
-    wanted = name in request.weights | request.kernels
-    if not wanted and not has_kernel(module):
-        return read
-    try:
-        kernel, weights = kernel_and_weights(module)
-    except Exception as error:  # noqa: BLE001  one odd layer must not hide the others
-        return {**read, "refusal": f"its weights cannot be read ({type(error).__name__}: {error})"}
-    if kernel is not None:
-        read["kernel_shape"] = tuple(kernel.shape)
-    if wanted:
-        read["kernel"] = None if kernel is None else to_float32(kernel)
-        read["weights"] = {key: to_float32(tensor) for key, tensor in weights.items()}
-    return read
-
-
-def _layers_of(
-    name: str, module: nn.Module, place: int, weights: dict[str, Any], heard: Heard | None
-) -> Iterator[Layer]:
-    """The layer, then its further calls and outputs."""
-    kind, container = kind_of(module), is_container(module)
-    refusal = weights.pop("refusal", "") or _refusal(module, heard)
-    shapes = {} if heard is None else heard.shapes
-    arrays = {} if heard is None else heard.arrays
-    yield Layer(
-        name, kind, place, **weights, output_shape=shapes.get(name), output=arrays.get(name),
-        container=container, refusal=refusal,
-    )  # fmt: skip
-    calls = set() if heard is None else heard.calls
-    for key in shapes:
-        if key != name:
-            yield Layer(
-                key, kind, place, kernel_shape=weights.get("kernel_shape") if key in calls else None,
-                output_shape=shapes[key], output=arrays.get(key), container=container,
-                part_of=name,
-            )  # fmt: skip
-
-
-def _refusal(module: nn.Module, heard: Heard | None) -> str:
-    if heard is not None:
-        return "" if heard.shapes else heard.refusal
-    if isinstance(module, torch.jit.ScriptModule):
-        return "it was compiled by TorchScript, which calls no hooks"
-    return ""
+@contextmanager
+def _no_words_about_gradients() -> Iterator[None]:
+    """Checkpointed blocks warn where they are run without gradients, as they are here on purpose."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="None of the inputs have requires_grad=True")
+        yield
 
 
 def _named_outputs(output: Any) -> Iterator[tuple[str, np.ndarray]]:

@@ -3,65 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
+from layerviz_callbacks.cut import OutputCut, Taken, cut_again, recut_output, shape_of_output
 from layerviz_callbacks.errors import check_choice, check_count
 from layerviz_callbacks.picture import Picture
-from layerviz_callbacks.render import palette
-from layerviz_callbacks.render.bars import draw_bars, fit_bars
-from layerviz_callbacks.render.curve import draw_curves, panels
-from layerviz_callbacks.render.grid import cross_out, enlarge, grid, mean_blocks
-from layerviz_callbacks.render.layout import (
-    BLOCK_GAP,
-    CONTENT_WIDTH,
-    Blocks,
-    Tiles,
-    fit_blocks,
-    fit_panels,
-    fit_tiles,
-)
-from layerviz_callbacks.render.scale import CENTRE, Scale, as_floats, constant_channels
-from layerviz_callbacks.render.text import LINE_HEIGHT, draw_line
+from layerviz_callbacks.render import sheet
+from layerviz_callbacks.render.blocks import Blocks, draw_blocks
+from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.snapshot import Layer, Snapshot
 from layerviz_callbacks.views.base import View
-from layerviz_callbacks.views.sheets import colour_key, height_key, make_sheet, mark_key
+from layerviz_callbacks.views.channels import (
+    Channels,
+    check_channels,
+    drawn_count,
+    numbers_of,
+    order_words,
+    refusal_of,
+)
+from layerviz_callbacks.views.map_drawings import MAP_DRAWINGS
+from layerviz_callbacks.views.marks import Marks
+from layerviz_callbacks.views.sheets import make_sheet
 from layerviz_callbacks.views.thumbnails import can_be_small, thumbnails
-from layerviz_callbacks.views.words import count_of, size_of
+from layerviz_callbacks.views.words import count_of
 
-DEFAULT_CHANNELS = {0: 64, 1: 16, 2: 32}
-"""How many channels are drawn by default, by the number of the maps' dimensions."""
+_CONTRASTS = {
+    "channel": "contrast per channel: each has its own range",
+    "sample": "contrast per sample: each has its own range",
+}
 
-NARROWEST_TRACE = 100
-"""Pixels a trace over time is wide at least, so that its onset can be told from its end."""
+
+@dataclass(frozen=True)
+class _Layout:
+    """What is drawn of an output, and where.
+
+    Attributes:
+        shape: of what is drawn.
+        cut: what leads to it.
+        blocks: a block a sample.
+        named: the samples are those of the probe.
+    """
+
+    shape: tuple[int, ...]
+    cut: OutputCut
+    blocks: Blocks
+    named: bool
 
 
 class FeatureMaps(View):
-    """Each sample's channels: tiles for 2-D, small curves for 1-D, bars for vectors.
+    """Each sample's channels: tiles for 2-D, strips of slices for 3-D, curves for 1-D, bars for vectors.
 
     | tag | what is drawn |
     |---|---|
     | `feature maps/NN_layer` | a block a sample with its name and its input; the same channel at the same place in each block |
 
-    One range holds for the whole sheet: from 0 to the largest value that is drawn, or symmetric about zero
-    where there are negative values. A channel that is zero, or another constant, over all drawn samples is
-    crossed out.
+    One range holds for the whole sheet, so that samples can be compared: from 0 to the largest value that is
+    drawn, or symmetric about zero where there are negative values. A channel that is zero, or another
+    constant, over all drawn samples is crossed out. Of a volume each channel shows up to five slices, evenly
+    spaced along the first axis of space; the sheet says which.
 
     Args:
         layers: which layers; None: those of the callback, or every layer with a kernel.
         every_n_epochs: how often; None: as often as the callback records.
-        max_channels: at most so many channels are drawn, the first ones; None: 32 tiles, 16 curves or
-            64 bars.
+        channels: "first"; "strongest": those with the largest mean magnitude over the samples of this step,
+            the strongest first; or a list of channel numbers, from 0 on.
+        max_channels: at most so many of the first or strongest channels are drawn; None: 64 bars, 16 curves,
+            32 tiles or 16 volumes.
         max_samples: at most so many samples are drawn, the first ones.
-        contrast: "layer": one range a sheet; "channel": each channel has its own, and the sheet says so.
+        contrast: "layer": one range a sheet; "channel": each channel has its own; "sample": each sample has
+            its own, which is written beside its name.
 
     Raises:
         ArgumentError: an argument is not one of these.
 
     Example:
-        >>> FeatureMaps(max_channels=64, max_samples=2).family
+        >>> FeatureMaps(channels="strongest", max_channels=64, max_samples=2).family
         'feature maps'
     """  # noqa: E501
 
@@ -73,6 +93,7 @@ class FeatureMaps(View):
         *,
         layers: Selector | None = None,
         every_n_epochs: int | None = None,
+        channels: str | Sequence[int] = "first",
         max_channels: int | None = None,
         max_samples: int = 8,
         contrast: str = "layer",
@@ -80,124 +101,132 @@ class FeatureMaps(View):
         super().__init__(layers=layers, every_n_epochs=every_n_epochs)
         check_count("max_channels", max_channels, optional=True)
         check_count("max_samples", max_samples)
-        check_choice("contrast", contrast, ["layer", "channel"])
+        check_choice("contrast", contrast, ["layer", "channel", "sample"])
+        self.channels = check_channels(channels)
         self.max_channels = max_channels
         self.max_samples = max_samples
         self.contrast = contrast
 
     def refusal(self, layer: Layer) -> str:
         """Why this layer's output cannot be drawn, in words; empty where it can."""
-        if layer.refusal:
-            return layer.refusal
         shape = layer.output_shape if layer.output is None else layer.output.shape
         if shape is None:
-            return "was not called in the forward pass"
+            return layer.refusal or _no_output(layer)
         if 0 in shape:
             return f"its output is empty: shape {tuple(shape)}"
         if layer.output is not None and layer.output.dtype.kind not in "biuf":
             return f"{layer.output.dtype} outputs are not drawn yet"
         if len(shape) < 2:
             return f"outputs of shape {tuple(shape)} are not drawn yet"
-        dimensions = len(shape) - 2
-        return "" if dimensions in DEFAULT_CHANNELS else f"{dimensions}-D maps are not drawn yet"
+        if len(shape) - 2 not in MAP_DRAWINGS:
+            return f"{len(shape) - 2}-D maps are not drawn yet"
+        return refusal_of(self.channels, (layer.output_shape or shape)[-1])
+
+    def output_cut(self, layer: Layer, snapshot: Snapshot) -> OutputCut:
+        """The samples, channels, slices, blocks of pixels or stretches of time that the sheet shows."""
+        shape = layer.output_shape
+        if shape is None:
+            return OutputCut()
+        return self._layout(shape, snapshot, channels=self.channels, samples=shape[0]).cut
 
     def draw_layer(self, layer: Layer, snapshot: Snapshot) -> Iterable[Picture]:
-        """One sheet; none where the output was not read."""
+        """One sheet; none where the output, or every channel that is wanted of it, was not read."""
         if layer.output is None:
             return []
-        output = layer.output
-        space = output.shape[1:-1]
-        samples = min(len(output), self.max_samples)
-        channels = min(output.shape[-1], self.max_channels or DEFAULT_CHANNELS[len(space)])
-        named = len(output) == len(snapshot.probe)
-        side = named and can_be_small(snapshot.inputs, samples)
-        blocks = fit_blocks(
-            lambda count, width, height: _fit(space, count, width, height),
-            samples=samples,
-            count=channels,
-            label=LINE_HEIGHT,
-            side=side,
-        )
-        values = as_floats(output[: blocks.samples, ..., : blocks.count])
-        zero, constant = constant_channels(values, axes=tuple(range(values.ndim - 1)))
-        drawing, scale, key = self._draw(values, blocks, zero | constant)
-        names = snapshot.probe.names if named else [f"row {place}" for place in range(1, samples + 1)]
+        full = layer.output_shape or layer.output.shape
+        shape = full if layer.output_taken is not None else layer.output.shape
+        layout = self._layout(shape, snapshot, channels=self.channels, samples=full[0])
+        wanted = _of_those_held(layout.cut, layer.output_taken, channels=self.channels)
+        part, taken = recut_output(layer.output, layer.output_taken, wanted)
+        if 0 in part.shape:
+            return []
+        if part.shape != layout.shape:  # less was read than is wanted: it is drawn as though it were all
+            layout = self._layout(part.shape, snapshot, channels="first", samples=full[0])
+            part, taken = cut_again(part, taken, layout.cut)
+        return [self._sheet(part, taken, layout, layer, snapshot, full)]
+
+    def _layout(
+        self, shape: tuple[int, ...], snapshot: Snapshot, *, channels: Channels, samples: int
+    ) -> _Layout:
+        """Fit a sheet for an output of this shape, of a layer that answers to so many `samples`."""
+        drawing, space = MAP_DRAWINGS[len(shape) - 2], shape[1:-1]
+        shown = min(shape[0], self.max_samples)
+        count = drawn_count(channels, shape[-1], self.max_channels or drawing.default_channels)
+        named = samples == len(snapshot.probe)
+        side = named and can_be_small(snapshot.inputs, shown)
+        blocks = drawing.fit(space, samples=shown, channels=count, side=side)
+        numbers, strongest = numbers_of(channels, shape[-1], blocks.count)
+        fitted = drawing.cut(space, blocks.tiles)
+        cut = replace(fitted, samples=blocks.samples, channels=numbers, strongest=strongest)
+        return _Layout(shape_of_output(shape, cut), cut, blocks, named)
+
+    def _sheet(
+        self,
+        part: np.ndarray,
+        taken: Taken,
+        layout: _Layout,
+        layer: Layer,
+        snapshot: Snapshot,
+        full: tuple[int, ...],
+    ) -> Picture:
+        drawing, blocks = MAP_DRAWINGS[part.ndim - 2], layout.blocks
+        values = np.ascontiguousarray(np.moveaxis(part, -1, 1))
+        scale = Scale.of(values, axes=self._axes(values.ndim))
+        cut = taken.cut if isinstance(taken.cut, OutputCut) else layout.cut
+        marks = Marks.of(taken, values=_values_a_channel(full, cut))
+        drawn = drawing.draw(values, scale, blocks.tiles, crossed=marks.crossed, numbers=taken.channels)
         small = thumbnails(snapshot.inputs, blocks.samples, blocks.side) if blocks.side else []
-        ground = {0: None, 1: palette.PANEL, 2: CENTRE if scale.signed else 0}[len(space)]
-        total = output.shape if layer.output_shape is None else layer.output_shape
-        facts = [layer.kind]
-        facts += [f"maps {size_of(space)}"] if len(space) == 2 else [size_of(space)] if space else []
-        facts += [count_of(blocks.count, total[-1], "channel"), count_of(blocks.samples, total[0], "sample")]
-        return [
-            make_sheet(
-                self.tag(layer, snapshot),
-                [_lay_out(drawing, blocks, names, small)],
-                name=layer.name,
-                when=snapshot.when,
-                facts=", ".join(facts),
-                key=[key, *mark_key(zero, constant, values, ground=ground)],
-                notes=self._notes(blocks.tiles),
-                details="Outputs. Channels in reading order, each at the same place for every sample.",
-                colours=scale.palette,
-            )
-        ]
+        size = drawing.size(full[1:-1])
+        facts = [layer.kind, *([size] if size else [])]
+        facts += [count_of(len(taken.channels), full[-1], "channel")]
+        facts += [count_of(len(part), full[0], "sample")]
+        notes = [_CONTRASTS[self.contrast]] if self.contrast in _CONTRASTS else []
+        notes += drawing.notes(full[1:-1], cut)
+        notes += order_words(self.channels, taken.channels, full[-1], by="mean magnitude")
+        return make_sheet(
+            self.tag(layer, snapshot),
+            [draw_blocks(drawn, blocks, self._names(layout, snapshot, scale), small)],
+            name=layer.name,
+            when=snapshot.when,
+            facts=", ".join(facts),
+            key=[drawing.key(scale), *marks.key(ground=drawing.ground(scale))],
+            notes=notes,
+            details="Outputs. Channels in reading order, each at the same place for every sample.",
+            colours=scale.palette,
+        )
 
-    def _draw(
-        self, values: np.ndarray, blocks: Blocks, crossed: np.ndarray
-    ) -> tuple[np.ndarray, Scale, tuple[np.ndarray, str]]:
-        """The channels of all samples at once: indices `(sample, height, width)`, their scale and its key."""
-        tiles = blocks.tiles
-        own = self.contrast == "channel"
-        if values.ndim == 4:
-            maps = np.moveaxis(mean_blocks(values, tiles.reduce, axes=(1, 2)), -1, 1)
-            maps = np.ascontiguousarray(maps)
-            scale = Scale.of(maps, axes=(0, 2, 3) if own else None)
-            pictures = cross_out(enlarge(scale.levels(maps), tiles.enlarge), crossed)
-            return grid(pictures, tiles.columns), scale, colour_key(scale)
-        if values.ndim == 3:
-            curves = np.ascontiguousarray(np.moveaxis(values, -1, 1))
-            scale = Scale.of(curves, axes=(0, 2) if own else None)
-            empty = panels(tiles.height, tiles.width, leading=curves.shape[:2], scale=scale)
-            pictures = cross_out(draw_curves(empty, curves, scale), crossed)
-            return grid(pictures, tiles.columns), scale, height_key(scale, "curves")
-        scale = Scale.of(values, axes=(0,) if own else None)
-        drawn = draw_bars(values, scale, tiles=tiles, dead=crossed)
-        return drawn, scale, height_key(scale, "bars")
+    def _axes(self, dimensions: int) -> list[int] | None:
+        """The axes of `(sample, channel, *space)` over which one range is taken; None: all."""
+        own = {"sample": 0, "channel": 1}.get(self.contrast)
+        return None if own is None else [axis for axis in range(dimensions) if axis != own]
 
-    def _notes(self, tiles: Tiles) -> list[str]:
-        notes = ["contrast per channel: each has its own range"] if self.contrast == "channel" else []
-        if tiles.reduce > 1:
-            notes.append(f"1 pixel = mean of {tiles.reduce}x{tiles.reduce}")
-        return notes
+    def _names(self, layout: _Layout, snapshot: Snapshot, scale: Scale) -> list[str]:
+        """What stands above each block."""
+        count = layout.blocks.samples
+        names = snapshot.probe.names if layout.named else [f"row {place + 1}" for place in range(count)]
+        if self.contrast != "sample":
+            return list(names[:count])
+        limits = np.reshape(scale.limit, -1)
+        ranges = [sheet.range_words(Scale(float(limit), scale.signed)) for limit in limits]
+        return [f"{name}: {low} to {high}" for name, (low, high) in zip(names, ranges, strict=False)]
 
 
-def _fit(space: tuple[int, ...], count: int, width: int, height: int) -> Tiles | None:
-    if len(space) == 2:
-        return fit_tiles(*space, count, width, height)
-    if len(space) == 1:
-        return fit_panels(count, width, height, narrowest=NARROWEST_TRACE)
-    return fit_bars(count, width, height)
+def _of_those_held(cut: OutputCut, taken: Taken | None, *, channels: Channels) -> OutputCut:
+    """Where the first channels are wanted and not all of them were read: those that were."""
+    if taken is None or channels != "first" or cut.channels is None:
+        return cut
+    return cut if {*cut.channels} <= {*taken.channels} else replace(cut, channels=None)
 
 
-def _lay_out(
-    drawing: np.ndarray, blocks: Blocks, names: Sequence[str], small: Sequence[np.ndarray]
-) -> np.ndarray:
-    """Blocks in rows: the name above, the input at the left, the channels at its right."""
-    inner = max([drawing.shape[1], *(picture.shape[0] for picture in small)])
-    pitch = LINE_HEIGHT + inner + BLOCK_GAP
-    rows = -(-blocks.samples // blocks.columns)
-    body = np.full((rows * pitch - BLOCK_GAP, CONTENT_WIDTH), palette.PAPER, np.uint8)
-    for place in range(blocks.samples):
-        top = place // blocks.columns * pitch
-        left = place % blocks.columns * (blocks.width + BLOCK_GAP)
-        label = draw_line(names[place], width=blocks.width)
-        _paste(body, label, top, left)
-        if small:
-            _paste(body, small[place], top + LINE_HEIGHT, left)
-        offset = blocks.side + BLOCK_GAP if blocks.side else 0
-        _paste(body, drawing[place], top + LINE_HEIGHT, left + offset)
-    return body
+def _values_a_channel(shape: tuple[int, ...], cut: OutputCut) -> int:
+    """How many values of each channel were looked at, before blocks and stretches."""
+    looked_at = shape_of_output(shape, replace(cut, block=1, stretches=None))
+    return int(np.prod(looked_at[:-1]))
 
 
-def _paste(body: np.ndarray, part: np.ndarray, top: int, left: int) -> None:
-    body[top : top + part.shape[0], left : left + part.shape[1]] = part[:, : body.shape[1] - left]
+def _no_output(layer: Layer) -> str:
+    if layer.kind == "Parameter":
+        return "a parameter has no output"
+    if layer.kernel_shape is not None and layer.part_of:
+        return f"a further kernel of {layer.part_of}, which has the output"
+    return layer.output_refusal or "was not called in the forward pass"

@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
-import numpy as np
-
+from layerviz_callbacks.cut import KernelCut, Taken, cut_again, recut_kernel
 from layerviz_callbacks.errors import check_choice, check_count
 from layerviz_callbacks.picture import Picture
-from layerviz_callbacks.render import palette, sheet
-from layerviz_callbacks.render.curve import draw_curves, panels
-from layerviz_callbacks.render.grid import cross_out, enlarge, grid, mean_blocks
-from layerviz_callbacks.render.layout import Fitter, fit_count, fit_pairs, fit_panels, fit_tiles
-from layerviz_callbacks.render.scale import CENTRE, Scale, as_floats, constant_channels
-from layerviz_callbacks.render.text import draw_line
 from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.snapshot import Layer, Snapshot
 from layerviz_callbacks.views.base import View
-from layerviz_callbacks.views.kernel_sheets import colour_sheet, matrix_sheet, notes_of, total
-from layerviz_callbacks.views.sheets import colour_key, height_key, make_sheet, mark_key
-from layerviz_callbacks.views.words import count_of, size_of
+from layerviz_callbacks.views.channels import check_channels, refusal_of
+from layerviz_callbacks.views.kernel_channels import ChannelSheet
+from layerviz_callbacks.views.kernel_drawings import (
+    KERNEL_DRAWINGS,
+    ColourTiles,
+    KernelDrawing,
+    OverlaidCurves,
+)
+from layerviz_callbacks.views.kernel_matrix import MatrixSheet, is_matrix
+from layerviz_callbacks.views.kernel_sheets import KernelOptions, KernelSheet, KernelSubject, gates_of
 
 _OVERLAID = 3
+"""1-D kernels over so many inputs share a panel; over more, their mean is drawn."""
 
 
 class Filters(View):
-    """The kernels of convolutions as tiles or small curves, those of dense layers as a matrix.
+    """The kernels of convolutions as tiles, strips of slices or small curves, those of dense layers as a matrix.
 
     | tag | what is drawn |
     |---|---|
-    | `filters/NN_layer` | 2-D: a tile a channel (RGB tiles where a first layer sees three channels); 1-D: a small curve a channel; Dense and 1x1: a matrix, rows out, columns in |
+    | `filters/NN_layer` | 2-D: a tile a channel (RGB tiles where a first layer sees three channels); 3-D: its slices side by side; 1-D: a small curve a channel; Dense and 1x1: a matrix, rows out, columns in |
 
     One range holds for the whole sheet: plus and minus the largest weight that is drawn; zero is mid grey.
+    The gates of a recurrent layer are drawn apart, each under its name. Of an embedding the first tokens are
+    drawn; a matrix that is larger than the sheet is drawn by means of its cells.
 
     Args:
         layers: which layers; None: those of the callback, or every layer with a kernel.
         every_n_epochs: how often; None: as often as the callback records.
-        max_channels: at most so many output channels are drawn, the first ones. A matrix is drawn whole.
+        channels: "first"; "strongest": the output channels with the largest L2 norm of their weights at this
+            step, the strongest first; or a list of output channels, from 0 on. Where there are gates, their
+            units are meant.
+        max_channels: at most so many of the first or strongest output channels are drawn. A matrix is drawn
+            whole, unless channels are chosen.
         inputs: "mean": the mean over the input channels; "each": rows are output channels, columns input
             channels (at most `max_channels`, and as many as fit).
         contrast: "layer": one range a sheet; "channel": each output channel has its own, and the sheet
@@ -47,7 +55,7 @@ class Filters(View):
         ArgumentError: an argument is not one of these.
 
     Example:
-        >>> Filters(max_channels=16, inputs="each").family
+        >>> Filters(channels="strongest", max_channels=16, inputs="each").family
         'filters'
     """  # noqa: E501
 
@@ -59,6 +67,7 @@ class Filters(View):
         *,
         layers: Selector | None = None,
         every_n_epochs: int | None = None,
+        channels: str | Sequence[int] = "first",
         max_channels: int = 64,
         inputs: str = "mean",
         contrast: str = "layer",
@@ -67,139 +76,79 @@ class Filters(View):
         check_count("max_channels", max_channels)
         check_choice("inputs", inputs, ["mean", "each"])
         check_choice("contrast", contrast, ["layer", "channel"])
-        self.max_channels = max_channels
-        self.inputs = inputs
-        self.contrast = contrast
+        self.options = KernelOptions(check_channels(channels), max_channels, inputs, contrast)
 
     def refusal(self, layer: Layer) -> str:
         """Why this layer's kernel cannot be drawn, in words; empty where it can."""
-        if layer.refusal:
-            return layer.refusal
         shape = layer.kernel_shape if layer.kernel is None else layer.kernel.shape
         if shape is None:
-            return "no kernel"
+            return layer.refusal or "no kernel"
         if 0 in shape:
             return f"its kernel is empty: shape {tuple(shape)}"
         if layer.kernel is not None and layer.kernel.dtype.kind not in "biuf":
             return f"{layer.kernel.dtype} kernels are not drawn yet"
         if len(shape) < 2:
             return f"kernels of shape {tuple(shape)} are not drawn yet"
-        space = shape[2:]
-        return "" if len(space) <= 2 or _is_matrix(space) else f"{len(space)}-D kernels are not drawn yet"
+        if len(shape) - 2 not in KERNEL_DRAWINGS and not is_matrix(shape[2:]):
+            return f"{len(shape) - 2}-D kernels are not drawn yet"
+        total = (layer.kernel_shape or shape)[0]
+        return refusal_of(self.options.channels, total // max(1, len(gates_of(layer, range(total), total))))
+
+    def kernel_cut(self, layer: Layer, snapshot: Snapshot) -> KernelCut:
+        """The channels, inputs, slices or blocks of cells that the sheet shows."""
+        shape = layer.kernel_shape
+        return KernelCut() if shape is None else self._sheet(layer, snapshot, shape, self.options).cut
 
     def draw_layer(self, layer: Layer, snapshot: Snapshot) -> Iterable[Picture]:
-        """One sheet; none where the kernel was not read."""
+        """One sheet; none where the kernel, or every channel that is wanted of it, was not read."""
         if layer.kernel is None:
             return []
-        kernel = as_floats(layer.kernel)
-        space = kernel.shape[2:]
-        tag = self.tag(layer, snapshot)
-        if _is_matrix(space):
-            return [matrix_sheet(layer, snapshot, tag=tag, contrast=self.contrast)]
-        if len(space) == 2 and self.inputs == "mean" and _sees_colours(layer, kernel, snapshot):
-            count = min(len(kernel), self.max_channels)
-            return [colour_sheet(layer, snapshot, tag=tag, count=count, contrast=self.contrast)]
-        if len(space) == 1 and kernel.shape[1] <= _OVERLAID and self.inputs == "mean":
-            return [self._overlaid(kernel, layer, snapshot)]
-        return [self._joined(kernel, layer, snapshot)]
+        full = layer.kernel_shape or layer.kernel.shape
+        shape = full if layer.kernel_taken is not None else layer.kernel.shape
+        sheet = self._sheet(layer, snapshot, shape, self.options)
+        wanted = self._of_those_held(sheet.cut, layer.kernel_taken)
+        part, taken = recut_kernel(layer.kernel, layer.kernel_taken, wanted)
+        if 0 in part.shape:
+            return []
+        if part.shape != sheet.shape:  # less was read than is wanted: it is drawn as though it were all
+            first = replace(self.options, channels="first")
+            sheet = self._sheet(layer, snapshot, part.shape, first, held=taken.channels)
+            part, taken = cut_again(part, taken, sheet.cut)
+        subject = KernelSubject(layer, full, self.tag(layer, snapshot), snapshot.when, self.options)
+        return [sheet.draw(part, taken, subject)]
 
-    def _joined(self, kernel: np.ndarray, layer: Layer, snapshot: Snapshot) -> Picture:
-        """Tiles or curves: one an output channel, or one an output and input channel."""
-        out, channels_in = kernel.shape[:2]
-        space = kernel.shape[2:]
-        each = self.inputs == "each" and channels_in > 1
-        fit = _fitter(space)
-        if each:
-            rows, columns, tiles = fit_pairs(
-                fit, rows=min(out, self.max_channels), columns=min(channels_in, self.max_channels)
-            )
-            drawn = kernel[:rows, :columns]
-        else:
-            rows, tiles = fit_count(fit, min(out, self.max_channels))
-            with np.errstate(invalid="ignore", over="ignore"):
-                drawn = kernel[:rows].mean(axis=1) if channels_in > 1 else kernel[:rows, 0]
-        within = tuple(range(1, drawn.ndim))
-        zero, constant = constant_channels(drawn, axes=within)
-        shown = mean_blocks(drawn, tiles.reduce) if len(space) == 2 else drawn
-        scale = Scale.of(shown, signed=True, axes=within if self.contrast == "channel" else None)
-        if len(space) == 2:
-            pictures = enlarge(scale.levels(shown), tiles.enlarge)
-            ground, key = CENTRE, colour_key(scale)
-        else:
-            empty = panels(tiles.height, tiles.width, leading=drawn.shape[:-1], scale=scale)
-            pictures = draw_curves(empty, drawn, scale)
-            ground, key = palette.PANEL, height_key(scale, "curves")
-        crossed = cross_out(pictures.swapaxes(0, 1) if each else pictures, zero | constant)
-        pictures = crossed.swapaxes(0, 1).reshape(-1, *crossed.shape[-2:]) if each else crossed
-        body = [grid(pictures, tiles.columns)]
-        facts = [f"{layer.kind} {size_of(space)}"]
-        notes = notes_of(self.contrast, tiles)
-        if each:
-            body.insert(0, draw_line("rows: out, columns: in", faded=True))
-            facts.append(count_of(rows, total(layer, 0), "output"))
-            facts.append(count_of(columns, total(layer, 1), "input"))
-        else:
-            facts.append(count_of(rows, total(layer, 0), "channel"))
-            if channels_in > 1:
-                facts.append(f"mean of {channels_in} inputs")
-        return make_sheet(
-            self.tag(layer, snapshot),
-            body,
-            name=layer.name,
-            when=snapshot.when,
-            facts=", ".join(facts),
-            key=[key, *mark_key(zero, constant, drawn, ground=ground)],
-            notes=notes,
-            details="Kernels. Channels in reading order, from channel 0 on.",
-            colours=palette.diverging(),
-        )
+    def _sheet(
+        self,
+        layer: Layer,
+        snapshot: Snapshot,
+        shape: tuple[int, ...],
+        options: KernelOptions,
+        *,
+        held: Sequence[int] | None = None,
+    ) -> KernelSheet:
+        """Fit a sheet to a kernel of this shape, with the channels that are `held`; None: the first."""
+        total = (layer.kernel_shape or shape)[0]
+        gates = gates_of(layer, range(shape[0]) if held is None else held, total)
+        if is_matrix(shape[2:]):
+            return MatrixSheet.fit(shape, layer, gates, options)
+        return ChannelSheet.fit(shape, self._drawing(layer, shape, snapshot), gates, options)
 
-    def _overlaid(self, kernel: np.ndarray, layer: Layer, snapshot: Snapshot) -> Picture:
-        """1-D kernels over one to three inputs: a panel an output channel, a curve an input channel."""
-        count, tiles = fit_count(_fitter(kernel.shape[2:]), min(len(kernel), self.max_channels))
-        drawn = kernel[:count]
-        zero, constant = constant_channels(drawn, axes=(1, 2))
-        scale = Scale.of(drawn, signed=True, axes=(1, 2) if self.contrast == "channel" else None)
-        single = scale if self.contrast == "layer" else Scale(np.asarray(scale.limit)[:, 0], signed=True)
-        pictures = panels(tiles.height, tiles.width, leading=(count,), scale=scale)
-        legend = []
-        for component in range(drawn.shape[1]):
-            colour = palette.CURVES[component]
-            pictures = draw_curves(pictures, drawn[:, component], single, colour=colour)
-            if drawn.shape[1] > 1:
-                words = f"in {component}"
-                legend.append((sheet.legend_entry(sheet.swatch(colour), words), ""))
-        facts = [f"{layer.kind} {size_of(kernel.shape[2:])}"]
-        facts.append(count_of(count, total(layer, 0), "channel"))
-        if drawn.shape[1] > 1:
-            facts.append(f"{drawn.shape[1]} inputs")
-        marks = mark_key(zero, constant, drawn, ground=palette.PANEL)
-        return make_sheet(
-            self.tag(layer, snapshot),
-            [grid(cross_out(pictures, zero | constant), tiles.columns)],
-            name=layer.name,
-            when=snapshot.when,
-            facts=", ".join(facts),
-            key=[height_key(scale, "curves"), *legend, *marks],
-            notes=notes_of(self.contrast, tiles),
-            details="Kernels, a curve an input channel: blue, vermillion, green. Channels in reading order.",
-            colours=palette.diverging(),
-        )
+    def _drawing(self, layer: Layer, shape: tuple[int, ...], snapshot: Snapshot) -> KernelDrawing:
+        space = shape[2:]
+        if self.options.inputs == "mean" and len(space) == 1 and shape[1] <= _OVERLAID:
+            return OverlaidCurves()
+        if self.options.inputs == "mean" and len(space) == 2 and _sees_colours(layer, shape, snapshot):
+            return ColourTiles()
+        return KERNEL_DRAWINGS[len(space)]
+
+    def _of_those_held(self, cut: KernelCut, taken: Taken | None) -> KernelCut:
+        """Where the first channels are wanted and not all of them were read: those that were."""
+        if taken is None or self.options.channels != "first" or cut.channels is None:
+            return cut
+        return cut if {*cut.channels} <= {*taken.channels} else replace(cut, channels=None)
 
 
-def _is_matrix(space: tuple[int, ...]) -> bool:
-    return all(length == 1 for length in space)
-
-
-def _sees_colours(layer: Layer, kernel: np.ndarray, snapshot: Snapshot) -> bool:
+def _sees_colours(layer: Layer, shape: tuple[int, ...], snapshot: Snapshot) -> bool:
     first = next((known for known in snapshot if known.kernel_shape is not None), layer)
     images = any(array.ndim == 4 and array.shape[-1] == 3 for array in snapshot.inputs.values())
-    return kernel.shape[1] == 3 and layer.base_name == first.base_name and images
-
-
-def _fitter(space: tuple[int, ...]) -> Fitter:
-    if len(space) == 1:
-        return lambda count, width, height, columns=None: fit_panels(
-            count, width, height, aspect=1.5, columns=columns
-        )
-    return lambda count, width, height, columns=None: fit_tiles(*space, count, width, height, columns)
+    return shape[1] == 3 and layer.base_name == first.base_name and images and not layer.part_of

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from layerviz_callbacks.picture import Picture
-from layerviz_callbacks.render import palette, sheet
+from layerviz_callbacks.render import sheet
 from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.render.text import draw_line
 from layerviz_callbacks.views.words import escape_markdown
@@ -73,38 +73,3 @@ def height_key(scale: Scale, what: str) -> tuple[np.ndarray, str]:
     low, high = sheet.range_words(scale)
     words = f"{what} from {low} to {high}"
     return draw_line(words), words
-
-
-def mark_key(
-    zero: np.ndarray, constant: np.ndarray, values: np.ndarray, *, ground: int | None
-) -> list[tuple[np.ndarray, str]]:
-    """What the marks of a sheet mean, as far as it has any.
-
-    Args:
-        zero: which channels are zero everywhere.
-        constant: which channels are another constant.
-        values: all that is drawn, to look for NaN and infinities.
-        ground: the index that the cross stands on; None: the mark is no cross, but a stub at a bar's foot.
-    """
-    entries = []
-    mark = sheet.swatch(palette.DEAD) if ground is None else sheet.cross_swatch(ground)
-    marked = "marked" if ground is None else "crossed out"
-    for name, found, meaning in (
-        ("all zero", zero, "zero in all that is drawn"),
-        ("constant", constant, "one value in all that is drawn"),
-    ):
-        if found.any():
-            words = f"{int(found.sum())} {name}"
-            entries.append((sheet.legend_entry(mark, words), f"{marked}: {words} ({meaning})"))
-    with np.errstate(invalid="ignore", over="ignore"):
-        if np.isfinite(values.sum()):
-            return entries
-    for index, name, found in (
-        (palette.NOT_A_NUMBER, "NaN", np.isnan(values)),
-        (palette.PLUS_INFINITY, "+Inf", values == np.inf),
-        (palette.MINUS_INFINITY, "-Inf", values == -np.inf),
-    ):
-        if found.any():
-            words = f"{int(found.sum())} {name}"
-            entries.append((sheet.legend_entry(sheet.swatch(index), words), words))
-    return entries

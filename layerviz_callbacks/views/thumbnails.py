@@ -16,24 +16,28 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def can_be_small(inputs: Mapping[str, np.ndarray], samples: int) -> bool:
-    """Whether the first input is an image or a curve of each of these samples."""
+    """Whether the first input is a curve, an image or a volume of each of these samples."""
     first = next(iter(inputs.values()), None)
     if first is None or len(first) < samples or 0 in first.shape or first.dtype.kind not in "biuf":
         return False
-    return first.ndim == 3 or (first.ndim == 4 and first.shape[-1] in (1, 3, 4))
+    return first.ndim in (3, 4, 5)
 
 
 def thumbnails(inputs: Mapping[str, np.ndarray], samples: int, side: int) -> list[np.ndarray]:
     """Indices of the 16 greys `(height, width)`, at most `side` pixels wide and high, one a sample.
 
     Images are shown from the smallest value of the batch to its largest (unsigned 8-bit: from 0 to 255),
-    colours by their luminance; curves by up to three of their components.
+    colours by their luminance, other bands by the first of them, volumes by their middle slice; curves by up
+    to three of their components.
     """
     first = next(iter(inputs.values()))
     if first.ndim == 3:
         return list(_curves(as_floats(first[:samples]), side))
-    values = as_floats(first[:samples])
-    low, high = (0.0, 255.0) if first.dtype == np.uint8 else map(float, finite_range(as_floats(first)))
+    images = first if first.ndim == 4 else first[:, first.shape[1] // 2]
+    if not sees_colours(first):
+        images = images[..., :1]
+    values = as_floats(images[:samples])
+    low, high = (0.0, 255.0) if first.dtype == np.uint8 else map(float, finite_range(as_floats(images)))
     grey = values[..., 0] if values.shape[-1] == 1 else values[..., :3] @ _LUMINANCE.astype(values.dtype)
     tiles = fit_tiles(*grey.shape[1:], 1, side, side)
     if tiles is None:
@@ -42,6 +46,16 @@ def thumbnails(inputs: Mapping[str, np.ndarray], samples: int, side: int) -> lis
     share = np.clip((grey - low) / ((high - low) or 1.0), 0, 1)
     levels = np.rint(np.nan_to_num(share) * (palette.GREYS - 1)).astype(np.uint8)
     return list(enlarge(levels + np.uint8(palette.INK), tiles.enlarge))
+
+
+def sees_colours(inputs: np.ndarray) -> bool:
+    """Whether images are in red, green and blue (and opacity); volumes only where they have just three.
+
+    Example:
+        >>> sees_colours(np.zeros((1, 8, 8, 4))), sees_colours(np.zeros((1, 8, 8, 8, 4)))
+        (True, False)
+    """
+    return inputs.shape[-1] == 3 or (inputs.ndim == 4 and inputs.shape[-1] == 4)
 
 
 def _curves(values: np.ndarray, side: int) -> np.ndarray:

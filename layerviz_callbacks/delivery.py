@@ -1,0 +1,116 @@
+"""From a Snapshot to files: draw every view, write every picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from layerviz_callbacks.failure import FailurePolicy
+from layerviz_callbacks.picture import Picture
+from layerviz_callbacks.plan import PlannedView
+from layerviz_callbacks.sinks import Sink
+from layerviz_callbacks.snapshot import Snapshot
+from layerviz_callbacks.views import draw_probe
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is to be drawn and written of one step.
+
+    Attributes:
+        snapshot: the arrays, with their step.
+        plan: the views that are due.
+        probe: the probe itself is pictured too.
+        keep: it is never dropped, however late the drawing is.
+    """
+
+    snapshot: Snapshot
+    plan: Sequence[PlannedView]
+    probe: bool = False
+    keep: bool = False
+
+
+@dataclass
+class Bill:
+    """What drawing and writing has cost so far.
+
+    Attributes:
+        pictures: how many were written.
+        seconds: the time that drawing and writing took.
+    """
+
+    pictures: int = 0
+    seconds: float = 0.0
+
+
+class Delivery:
+    """Draws jobs and writes them to sinks; a fault costs a view or a sink, never the training.
+
+    Args:
+        sinks: opened; a sink that fails is closed and left out from then on.
+        policy: what is done about faults.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], policy: FailurePolicy) -> None:
+        self._sinks = list(sinks)
+        self._policy = policy
+        self.bill = Bill()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there still is a sink to write to."""
+        return bool(self._sinks)
+
+    def deliver(self, job: Job) -> None:
+        """Draw and write one step; everything is on disk when it returns."""
+        began = time.perf_counter()
+        pictures = self._draw_probe(job.snapshot) if job.probe else []
+        for planned in job.plan:
+            pictures += self._draw(planned, job.snapshot)
+        self._each_sink(lambda sink: sink.write(pictures, job.snapshot.step))
+        self._each_sink(lambda sink: sink.flush())
+        self.bill.pictures += len(pictures)
+        self.bill.seconds += time.perf_counter() - began
+
+    def write_text(self, tag: str, text: str, step: int) -> None:
+        """Write a piece of Markdown text."""
+        self._each_sink(lambda sink: sink.write_text(tag, text, step))
+
+    def close(self) -> None:
+        """Close every sink; may be called twice."""
+        sinks, self._sinks = self._sinks, []
+        for sink in sinks:
+            try:
+                sink.close()
+            except Exception as error:  # noqa: BLE001  a full disk at the end must not fail the training
+                self._policy.fault(f"closing {sink.location}", error, consequence="pictures may be lost")
+
+    def _draw_probe(self, snapshot: Snapshot) -> list[Picture]:
+        try:
+            return draw_probe(snapshot)
+        except Exception as error:  # noqa: BLE001
+            self._policy.fault("drawing the probe", error, consequence="it is left out")
+            return []
+
+    def _draw(self, planned: PlannedView, snapshot: Snapshot) -> list[Picture]:
+        if planned.off:
+            return []
+        try:
+            return list(planned.view.draw(snapshot.choose(planned.names)))
+        except Exception as error:  # noqa: BLE001  whatever a view raises, the others go on
+            planned.off = True
+            name = type(planned.view).__name__
+            self._policy.fault(f"the view {name}", error, consequence="it is switched off")
+            return []
+
+    def _each_sink(self, action: Callable[[Sink], None]) -> None:
+        for sink in list(self._sinks):
+            try:
+                action(sink)
+            except Exception as error:  # noqa: BLE001  whatever a sink raises, the others go on
+                self._sinks.remove(sink)
+                with suppress(Exception):
+                    sink.close()
+                self._policy.fault(f"writing to {sink.location}", error, consequence="it is switched off")

@@ -1,0 +1,105 @@
+"""Runs the model on the probe once, eagerly, inside an isolation, and hears its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from layerviz_callbacks.cut import OutputCut
+from layerviz_callbacks.errors import is_out_of_memory
+from layerviz_callbacks.keras.cutting import Tensors, output_tensors
+from layerviz_callbacks.keras.fitting import call_error, check_fits, fails_in_evaluation, model_inputs
+from layerviz_callbacks.keras.hearing import Heard, Listener, complete
+from layerviz_callbacks.keras.hosted import cut_output_view, view_of
+from layerviz_callbacks.keras.isolation import isolated
+from layerviz_callbacks.keras.kernels import copied
+from layerviz_callbacks.keras.names import Node
+from layerviz_callbacks.keras.structure import NotBuiltError, nothing_built, parts_of
+from layerviz_callbacks.probe import Probe
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """What one forward pass gave.
+
+    Attributes:
+        heard: what each layer answered, copied.
+        outputs: the model's own outputs by name, copied; empty where no outputs were wanted.
+        channels_first_inputs: see `Listener`.
+    """
+
+    heard: list[Heard]
+    outputs: dict[str, np.ndarray]
+    channels_first_inputs: set[tuple[int, ...]]
+
+
+def run_eagerly(model: Any, probe: Probe, nodes: Sequence[Node], listener: Listener) -> Pass:
+    """Run the model once.
+
+    Raises:
+        ProbeError: the model cannot be called with the probe.
+        ReadingError: it fails in evaluation mode only.
+        NotBuiltError: it came to a layer without weights.
+    """
+    check_fits(model, probe)
+    with isolated(model), nothing_built(model), listener.listening():
+        try:
+            output = model(model_inputs(model, probe), training=False)
+        except NotBuiltError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            if _works_in_training_mode(model, probe):
+                raise fails_in_evaluation(model, error) from error
+            raise call_error(model, probe, error) from error
+        outputs = named_outputs(model, nodes, output) if listener.wants_outputs else {}
+        return Pass(
+            heard=[complete(one, one.tensors) for one in listener.heard],
+            outputs={name: copied(tensor) for name, tensor in outputs.items()},
+            channels_first_inputs=listener.channels_first_inputs,
+        )
+
+
+def _works_in_training_mode(model: Any, probe: Probe) -> bool:
+    """Whether the model takes the probe with `training=True`: then the probe is not at fault."""
+    try:
+        model(model_inputs(model, probe), training=True)
+    except Exception:  # noqa: BLE001  it fails there, too
+        return False
+    return True
+
+
+def copied_output(tensor: Any, cut: OutputCut | None, *, channel_axis: int) -> Mapping[str, np.ndarray]:
+    """What `cutting.output_tensors` gives, copied at once: on PyTorch a later layer may change it."""
+    view = view_of(tensor)
+    if view is not None:
+        return cut_output_view(view, cut, channel_axis=channel_axis)
+    return copied_tensors(output_tensors(tensor, cut, channel_axis=channel_axis))
+
+
+def copied_tensors(tensors: Tensors) -> Mapping[str, np.ndarray]:
+    """Copies of tensors by name."""
+    return {name: copied(tensor) for name, tensor in tensors.items()}
+
+
+def named_outputs(model: Any, nodes: Sequence[Node], output: Any) -> dict[str, Any]:
+    """The tensors that the model gave: "output", or by the layers that made them, or "output 1", ..."""
+    parts = parts_of(output)
+    if len(parts) == 1 and not isinstance(output, dict):
+        return {"output": parts[0][1]}
+    names = _output_names(model, nodes, len(parts)) if isinstance(output, (list, tuple)) else None
+    return {names[place] if names else path: tensor for place, (path, tensor) in enumerate(parts)}
+
+
+def _output_names(model: Any, nodes: Sequence[Node], count: int) -> list[str]:
+    """The layers that make the outputs of a Functional model; else "output 1", "output 2"."""
+    names = {id(node.layer): node.name for node in nodes}
+    tensors = getattr(model, "outputs", None) or []
+    made_by = [names.get(id(tensor._keras_history.operation), "") for tensor in tensors]
+    if len(made_by) == count and all(made_by) and len(set(made_by)) == count:
+        return made_by
+    return [f"output {place}" for place in range(1, count + 1)]

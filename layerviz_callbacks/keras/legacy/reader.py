@@ -1,0 +1,247 @@
+"""Reads a Keras 2 model into Snapshots and leaves it as it was."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorflow
+import tf_keras
+
+from layerviz_callbacks.cut import cut_kernel
+from layerviz_callbacks.errors import ArgumentError, is_out_of_memory
+from layerviz_callbacks.keras.fitting import call_error, check_fits, fails_in_evaluation, model_inputs
+from layerviz_callbacks.keras.legacy.calls import Heard, Listener, NotBuiltError, nothing_built, parts_of
+from layerviz_callbacks.keras.legacy.isolation import isolated
+from layerviz_callbacks.keras.legacy.kernels import (
+    Kernel,
+    copied,
+    kernels_of,
+    own_weights,
+    parameter_kernel,
+    read_weights,
+)
+from layerviz_callbacks.keras.legacy.names import Node, walk
+from layerviz_callbacks.probe import Probe
+from layerviz_callbacks.reader import LayerEntry, Request
+from layerviz_callbacks.snapshot import Layer, Snapshot
+
+
+class LegacyReader:
+    """Reads one `tf_keras` model: Sequential, Functional or subclassed, nested or with shared layers.
+
+    The model itself is run once on the probe, eagerly and with `training=False`, while each layer object
+    is listened to; everything the run could change is put back.
+
+    Args:
+        model: a `tf_keras.Model`.
+        probe: the batch it is called with.
+
+    Raises:
+        ArgumentError: `model` is not a Keras 2 model, or eager execution is switched off.
+    """
+
+    def __init__(self, model: Any, probe: Probe) -> None:
+        if not isinstance(model, tf_keras.Model):
+            kind = type(model)
+            raise ArgumentError(
+                f"The model is a {kind.__module__}.{kind.__qualname__}. Allowed: a tf_keras.Model."
+            )
+        if not tensorflow.executing_eagerly():
+            raise ArgumentError(
+                "Eager execution is switched off, so there are no values to read. "
+                "Leave tf.compat.v1.disable_eager_execution() out."
+            )
+        self.model = model
+        self.probe = probe
+        self._heard: Listener | None = None  # of the last pass: shapes only
+
+    def entries(self) -> list[LayerEntry]:
+        """Every layer of the model, in the model's order, without running it."""
+        return [
+            LayerEntry(node.name, node.layer, bool(_kernels(node)), container=_is_container(node))
+            for node in self._nodes
+        ]
+
+    def unbuilt(self) -> str:
+        """The name of a layer whose weights are not made yet and that the probe would need; else "".
+
+        Raises:
+            ProbeError: the model cannot be called with the probe.
+        """
+        if all(layer.built for layer in self.model._flatten_layers()):
+            return ""
+        try:
+            self._run(Listener([], frozenset(), {}))
+        except NotBuiltError as error:
+            return error.name
+        return ""
+
+    def check_built(self) -> None:
+        """Raise `ArgumentError`, with what to type, where the model's weights are not made yet."""
+        name = self.unbuilt()
+        if name:
+            raise ArgumentError(self._not_built(name))
+
+    def read(self, request: Request) -> Snapshot:
+        """Run the probe once (for outputs, or for shapes not known yet) and copy what was asked for.
+
+        Raises:
+            ProbeError: the model cannot be called with the probe.
+            ArgumentError: the model's weights are not made yet.
+        """
+        outputs: dict[str, np.ndarray] = {}
+        listener = self._heard
+        if request.outputs or listener is None:
+            listener = Listener(self._nodes, request.outputs, request.output_cuts)
+            try:
+                outputs = self._named_outputs(self._run(listener))
+            except NotBuiltError as error:
+                raise ArgumentError(self._not_built(error.name)) from None
+            self._heard = listener.shapes()
+        layers = [
+            layer
+            for place, node in enumerate(self._nodes, start=1)
+            for layer in _layers_of(node, place, listener, request)
+        ]
+        by_name = {layer.name: layer for layer in layers}
+        return Snapshot(layers=by_name, probe=self.probe, inputs=self._inputs(listener), outputs=outputs)
+
+    @cached_property
+    def _nodes(self) -> list[Node]:
+        return walk(self.model)
+
+    def _run(self, listener: Listener) -> Any:
+        declared: Any = _Declared(self.model)
+        check_fits(declared, self.probe)
+        with isolated(self.model), nothing_built(self.model), listener.listening():
+            try:
+                return self.model(model_inputs(declared, self.probe), training=False)
+            except NotBuiltError:
+                raise
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                if self._works_in_training_mode(declared):
+                    raise fails_in_evaluation(self.model, error) from error
+                raise call_error(declared, self.probe, error) from error
+
+    def _works_in_training_mode(self, declared: Any) -> bool:
+        """Whether the model takes the probe with `training=True`: then the probe is not at fault."""
+        try:
+            self.model(model_inputs(declared, self.probe), training=True)
+        except Exception:  # noqa: BLE001  it fails there, too
+            return False
+        return True
+
+    def _named_outputs(self, output: Any) -> dict[str, np.ndarray]:
+        parts = parts_of(output)
+        if len(parts) == 1 and not isinstance(output, dict):
+            return {"output": copied(parts[0][1])}
+        names = self._output_names(len(parts)) if isinstance(output, (list, tuple)) else None
+        return {names[place] if names else path: copied(tensor) for place, (path, tensor) in enumerate(parts)}
+
+    def _output_names(self, count: int) -> list[str]:
+        """The layers that make the outputs of a Functional model; else "output 1", "output 2"."""
+        names = {id(node.layer): node.name for node in self._nodes}
+        tensors = getattr(self.model, "outputs", None) or []
+        made_by = [names.get(id(tensor._keras_history.layer), "") for tensor in tensors]
+        if len(made_by) == count and all(made_by) and len(set(made_by)) == count:
+            return made_by
+        return [f"output {place}" for place in range(1, count + 1)]
+
+    def _inputs(self, listener: Listener) -> dict[str, np.ndarray]:
+        shown = self.probe.shown()
+        if shown is not None:
+            return shown
+        return {
+            name: np.moveaxis(array, 1, -1) if array.shape in listener.channels_first_inputs else array
+            for name, array in self.probe.arrays.items()
+        }
+
+    def _not_built(self, name: str) -> str:
+        arrays = list(self.probe.arrays.values())
+        call = "model(x_val[:1])"
+        build = f"model.build({(None, *arrays[0].shape[1:])}) or {call}" if len(arrays) == 1 else call
+        return (
+            f"The model {self.model.name!r} is not built yet: its layer {name!r} has no weights. "
+            f"Type {build} first, or begin the model with tf_keras.Input(...)."
+        )
+
+
+class _Declared:
+    """The inputs that a Keras 2 model declares, under the names they have in Keras 3."""
+
+    def __init__(self, model: Any) -> None:
+        self.name = model.name
+        self.get_build_config = model.get_build_config
+        self._inputs_struct = getattr(model, "_nested_inputs", None)
+
+
+def _kernels(node: Node) -> list[Kernel]:
+    return [parameter_kernel(node.layer)] if node.is_parameter else kernels_of(node.layer, node.inner)
+
+
+def _is_container(node: Node) -> bool:
+    if node.is_parameter or not node.inner:
+        return False
+    elsewhere = {id(variable) for variable in node.raw}
+    return all(id(variable) in elsewhere for variable in own_weights(node.layer, node.inner))
+
+
+def _layers_of(node: Node, place: int, listener: Listener, request: Request) -> list[Layer]:
+    """One Layer for each output of each call (or a single one without), then one for each further kernel."""
+    kernels = _kernels(node)
+    own: list[Any] = [node.layer] if node.is_parameter else own_weights(node.layer, node.inner)
+    elsewhere = {id(variable) for variable in node.raw}
+    weighted = node.name in request.weights and not node.is_parameter
+    first = Layer(
+        name=node.name,
+        kind="Parameter" if node.is_parameter else type(node.layer).__name__,
+        place=place,
+        parameters=sum(math.prod(variable.shape) for variable in own if id(variable) not in elsewhere),
+        weights=read_weights(node.layer, node.inner, node.raw) if weighted else {},
+        container=_is_container(node),
+    )
+    if kernels:
+        first = _with_kernel(first, kernels[0], node, request)
+    heard = listener.heard.get(node.name, [])
+    if not heard and not kernels:
+        first = replace(first, refusal=listener.refusals.get(node.name, ""))
+    layers = [] if heard else [first]
+    for one in heard:
+        if not one.suffix:
+            layers.append(_with_output(first, one))
+        else:
+            again = "." not in one.suffix
+            further = Layer(
+                name=node.name + one.suffix,
+                kind=first.kind,
+                place=place,
+                kernel_shape=first.kernel_shape if again else None,
+                container=first.container,
+                part_of=node.name,
+            )
+            layers.append(_with_output(further, one))
+    for kernel in kernels[1:]:
+        further = Layer(name=node.name + kernel.suffix, kind=first.kind, place=place, part_of=node.name)
+        layers.append(_with_kernel(further, kernel, node, request))
+    return layers
+
+
+def _with_output(layer: Layer, heard: Heard) -> Layer:
+    return replace(layer, output_shape=heard.shape, output=heard.output, output_taken=heard.taken)
+
+
+def _with_kernel(layer: Layer, kernel: Kernel, node: Node, request: Request) -> Layer:
+    layer = replace(layer, kernel_shape=kernel.shape, gates=kernel.gates)
+    if node.name not in request.weights | request.kernels:
+        return layer
+    array, taken = kernel.read(), None
+    cut = request.kernel_cuts.get(layer.name)
+    if cut is not None:
+        array, taken = cut_kernel(array, cut)
+    return replace(layer, kernel=array, kernel_taken=taken)

@@ -1,0 +1,56 @@
+"""Reading a model whose weights `FullyShardedDataParallel` keeps in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from layerviz_callbacks.reader import Request
+from layerviz_callbacks.snapshot import Snapshot
+from layerviz_callbacks.torch.reader import TorchReader
+
+
+def reader_of(trainer: Any, module: nn.Module, probe: Any, call: Callable[[], Any]) -> TorchReader:
+    """The reader for a module under this trainer's strategy."""
+    wrapper = trainer.strategy.model
+    if any(type(part).__name__ == "FullyShardedDataParallel" for part in wrapper.modules()):
+        return GatheringReader(wrapper, module, probe, call=call)
+    return TorchReader(module, probe, call=call)
+
+
+class GatheringReader(TorchReader):
+    """Reads outputs in one pass and weights in another, while they are gathered from all processes.
+
+    Gathered weights cannot be used in a forward pass, and what each process holds of them otherwise is a
+    flat piece.
+
+    Args:
+        wrapper: the outermost module, which knows the shards of all others.
+        model: the module that is read.
+        probe: see `TorchReader`.
+        call: see `TorchReader`.
+    """
+
+    def __init__(self, wrapper: nn.Module, model: nn.Module, probe: Any, *, call: Callable[[], Any]) -> None:
+        super().__init__(model, probe, call=call)
+        self._wrapper = wrapper
+
+    def read(self, request: Request) -> Snapshot:
+        """See `TorchReader.read`."""
+        from torch.distributed.fsdp import FullyShardedDataParallel  # by need: not on every platform
+
+        ran = super().read(replace(request, kernels=frozenset(), weights=frozenset(), kernel_cuts={}))
+        with FullyShardedDataParallel.summon_full_params(self._wrapper, writeback=False):
+            whole = super().read(replace(request, outputs=frozenset(), output_cuts={}))
+        layers = {
+            name: _with_output(layer, ran.layers[name]) if name in ran.layers else layer
+            for name, layer in whole.layers.items()
+        }
+        return replace(ran, layers=layers)
+
+
+def _with_output(layer: Any, ran: Any) -> Any:
+    return replace(layer, output_shape=ran.output_shape, output=ran.output, output_taken=ran.output_taken)

@@ -1,0 +1,72 @@
+"""What is said of channels that are the same everywhere, or hold NaN or infinities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from layerviz_callbacks.cut import Taken
+from layerviz_callbacks.render import palette, sheet
+from layerviz_callbacks.views.words import count_of
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """Which of the channels that are drawn are marked; from all their values, before any was left out.
+
+    Attributes:
+        zero: `(channel,)`, zero everywhere.
+        constant: `(channel,)`, another number everywhere.
+        strange: which hold NaN, plus and minus infinity: their palette index, name and number of channels.
+    """
+
+    zero: np.ndarray
+    constant: np.ndarray
+    strange: tuple[tuple[int, str, int], ...]
+
+    @classmethod
+    def of(cls, taken: Taken, *, values: int) -> Marks:
+        """The marks of what was taken, of which each channel has so many `values`."""
+        low, high, sound = taken.lowest, taken.highest, ~taken.not_a_number
+        zero = (low == 0) & (high == 0) & sound
+        constant = (low == high) & np.isfinite(low) & sound & ~zero & (values > 1)
+        counts = (
+            (palette.NOT_A_NUMBER, "NaN", int(taken.not_a_number.sum())),
+            (palette.PLUS_INFINITY, "+Inf", int((high == np.inf).sum())),
+            (palette.MINUS_INFINITY, "-Inf", int((low == -np.inf).sum())),
+        )
+        return cls(zero, constant, tuple(entry for entry in counts if entry[-1]))
+
+    @property
+    def crossed(self) -> np.ndarray:
+        """`(channel,)`: the same everywhere."""
+        return np.asarray(self.zero | self.constant)
+
+    def key(self, *, ground: int | None, noun: str = "channel") -> list[tuple[np.ndarray, str]]:
+        """What the marks of a sheet mean, as far as it has any.
+
+        Args:
+            ground: the index that the cross stands on; None: the mark is no cross, but a stub at a bar's
+                foot.
+            noun: what a channel is called.
+        """
+        mark = sheet.swatch(palette.DEAD) if ground is None else sheet.cross_swatch(ground)
+        marked = "marked" if ground is None else "crossed out"
+        entries = []
+        for name, found, meaning in (
+            ("all zero", self.zero, "zero in all that is drawn"),
+            ("constant", self.constant, "one value in all that is drawn"),
+        ):
+            if found.any():
+                words = f"{int(found.sum())} {name}"
+                entries.append((sheet.legend_entry(mark, words), f"{marked}: {words} ({meaning})"))
+        return entries + self.strange_key(noun=noun)
+
+    def strange_key(self, *, noun: str = "channel") -> list[tuple[np.ndarray, str]]:
+        """The part of the key for NaN and infinities."""
+        return [
+            (sheet.legend_entry(sheet.swatch(index), words), words)
+            for index, name, count in self.strange
+            for words in [f"{count_of(count, count, noun)} with {name}"]
+        ]
