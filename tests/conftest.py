@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-collect_ignore = ["keras_devices.py", "torch_processes.py"]  # scripts that tests run in processes of their own
+collect_ignore = ["keras_devices.py", "torch_processes.py"]  # scripts that tests run in other processes
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from layerviz_callbacks.errors import CallbackInUseError
+from layerviz_callbacks.errors import CallbackInUseError, LayerVizError
 from layerviz_callbacks.keras import LayerVizCallback
 from layerviz_callbacks.sinks import Sink
 
