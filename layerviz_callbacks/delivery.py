@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from layerviz_callbacks.failure import FailurePolicy
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.plan import PlannedView
 from layerviz_callbacks.sinks import Sink
 from layerviz_callbacks.snapshot import Snapshot
-from layerviz_callbacks.views import draw_probe
+from layerviz_callbacks.views import View, draw_probe
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,34 @@ class Job:
     plan: Sequence[PlannedView]
     probe: bool = False
     keep: bool = False
+
+
+class Artist(Protocol):
+    """Who draws: in this process, or in another one."""
+
+    def draw(self, view: View, snapshot: Snapshot) -> Sequence[Picture]:
+        """The pictures of a view; `snapshot.chosen` are its layers. Raises what the view raises."""
+
+    def draw_probe(self, snapshot: Snapshot) -> Sequence[Picture]:
+        """The pictures of the probe itself."""
+
+    def close(self) -> None:
+        """Nothing more is to be drawn; may be called twice."""
+
+
+class LocalArtist:
+    """Draws in this process, in the thread that asks."""
+
+    def draw(self, view: View, snapshot: Snapshot) -> Sequence[Picture]:
+        """The pictures of a view."""
+        return view.draw(snapshot)
+
+    def draw_probe(self, snapshot: Snapshot) -> Sequence[Picture]:
+        """The pictures of the probe itself."""
+        return draw_probe(snapshot)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 @dataclass
@@ -51,9 +80,14 @@ class Delivery:
     Args:
         sinks: opened; a sink that fails is closed and left out from then on.
         policy: what is done about faults.
+        artist: who draws.
+
+    Attributes:
+        bill: what it has cost so far.
     """
 
-    def __init__(self, sinks: Sequence[Sink], policy: FailurePolicy) -> None:
+    def __init__(self, sinks: Sequence[Sink], policy: FailurePolicy, artist: Artist | None = None) -> None:
+        self._artist = LocalArtist() if artist is None else artist
         self._sinks = list(sinks)
         self._policy = policy
         self.bill = Bill()
@@ -66,7 +100,7 @@ class Delivery:
     def deliver(self, job: Job) -> None:
         """Draw and write one step; everything is on disk when it returns."""
         began = time.perf_counter()
-        pictures = self._draw_probe(job.snapshot) if job.probe else []
+        pictures = list(self._draw_probe(job.snapshot)) if job.probe else []
         for planned in job.plan:
             pictures += self._draw(planned, job.snapshot)
         self._each_sink(lambda sink: sink.write(pictures, job.snapshot.step))
@@ -80,6 +114,7 @@ class Delivery:
 
     def close(self) -> None:
         """Close every sink; may be called twice."""
+        self._artist.close()
         sinks, self._sinks = self._sinks, []
         for sink in sinks:
             try:
@@ -87,18 +122,18 @@ class Delivery:
             except Exception as error:  # noqa: BLE001  a full disk at the end must not fail the training
                 self._policy.fault(f"closing {sink.location}", error, consequence="pictures may be lost")
 
-    def _draw_probe(self, snapshot: Snapshot) -> list[Picture]:
+    def _draw_probe(self, snapshot: Snapshot) -> Sequence[Picture]:
         try:
-            return draw_probe(snapshot)
+            return self._artist.draw_probe(snapshot)
         except Exception as error:  # noqa: BLE001
             self._policy.fault("drawing the probe", error, consequence="it is left out")
             return []
 
-    def _draw(self, planned: PlannedView, snapshot: Snapshot) -> list[Picture]:
+    def _draw(self, planned: PlannedView, snapshot: Snapshot) -> Sequence[Picture]:
         if planned.off:
             return []
         try:
-            return list(planned.view.draw(snapshot.choose(planned.names)))
+            return self._artist.draw(planned.view, snapshot.choose(planned.names))
         except Exception as error:  # noqa: BLE001  whatever a view raises, the others go on
             planned.off = True
             name = type(planned.view).__name__

@@ -14,6 +14,19 @@ def run(name, *arguments):
     return result.stdout
 
 
+def run_quickly(name, folder, *arguments):
+    """What the example printed, and the names of the pictured layers in the folder of PNG files."""
+    logs, pictures = folder / "logs", folder / "pictures"
+    printed = run(name, "--quick", "--log-dir", logs, "--out", pictures, *arguments)
+    assert f"tensorboard --logdir {logs}" in printed
+    assert list((logs / "layerviz").glob("events.out.tfevents.*"))
+    assert list(pictures.glob("probe/**/*.png"))
+    return printed, {
+        family: {path.parent.name.partition("_")[2] for path in pictures.glob(f"{family}/*/*.png")}
+        for family in ("filters", "feature maps")
+    }
+
+
 def test_the_pytorch_loop_learns_and_is_pictured(tmp_path):
     pytest.importorskip("torch")
     pytest.importorskip("sklearn")
@@ -31,3 +44,39 @@ def test_a_trained_model_becomes_a_table_and_png_files(tmp_path):
         "feature maps 01_conv1.png", "feature maps 02_pool.png", "feature maps 04_head.png",
         "filters 01_conv1.png", "filters 04_head.png",
     ]  # fmt: skip
+
+
+def test_every_block_of_vgg16_is_pictured_on_photographs_of_ones_own(tmp_path):
+    pytest.importorskip("tensorflow")
+    image = pytest.importorskip("PIL.Image")
+    (tmp_path / "photographs").mkdir()
+    for name, colour in [("red", (200, 30, 30)), ("blue", (30, 30, 200))]:
+        picture = image.linear_gradient("L").convert("RGB")
+        image.blend(picture, image.new("RGB", picture.size, colour), 0.5).save(
+            tmp_path / "photographs" / f"{name}.png"
+        )
+    _, layers = run_quickly("vgg16_filters.py", tmp_path, "--images", tmp_path / "photographs")
+    last = ["block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3"]
+    assert {f"vgg16.{name}" for name in last} <= layers["filters"]
+    assert {f"vgg16.{name}" for name in [*last, *(f"block{block}_pool" for block in range(1, 6))]} <= layers[
+        "feature maps"
+    ]
+
+
+def test_seismograms_are_pictured_with_events_and_noise_by_name(tmp_path):
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("obspy")
+    printed, layers = run_quickly("seismic_waveforms.py", tmp_path)
+    for name in ("event RJOB", "event MEMA", "noise MOLA", "noise f11"):
+        assert f"{name}: highest answer" in printed
+    assert {"conv1", "conv2", "conv3", "conv4", "conv5", "arrival"} <= layers["filters"]
+    assert {"conv1", "conv5", "memory", "arrival"} <= layers["feature maps"]
+
+
+def test_a_volume_is_pictured_in_three_dimensions(tmp_path):
+    pytest.importorskip("lightning")
+    pytest.importorskip("nilearn")
+    printed, layers = run_quickly("volumes.py", tmp_path)
+    assert "Dice overlap" in printed
+    assert {"down1.0", "bottom.0", "up1.0", "grey"} <= layers["filters"]
+    assert {"down1", "bottom", "up1", "probability"} <= layers["feature maps"]
