@@ -156,6 +156,8 @@ def _remember_module(module: nn.Module, member_names: tuple[str, ...]) -> Restor
 
 
 def _remember_content(value: Any) -> Restore | None:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return None
     if isinstance(value, torch.Tensor):
         if not _is_plain(value) or value.numel() > _LARGEST_KEPT:
             return None
@@ -171,6 +173,8 @@ def _remember_content(value: Any) -> Restore | None:
         bits = copy.deepcopy(value.bit_generator.state)
         return lambda: setattr(value.bit_generator, "state", bits)
     if type(value) in _COLLECTIONS:
+        if not value:  # most of a module's own, such as those of its hooks
+            return lambda: value.clear()
         before = copy.copy(value)
         return lambda: _refill(value, before)
     return None
