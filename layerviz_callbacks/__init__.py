@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from layerviz_callbacks import sinks, views
+from layerviz_callbacks.budget import Budget
 from layerviz_callbacks.errors import (
     ArgumentError,
     CallbackInUseError,
@@ -34,6 +35,7 @@ except PackageNotFoundError:  # used from a folder, not installed
 
 __all__ = [
     "ArgumentError",
+    "Budget",
     "CallbackInUseError",
     "Layer",
     "LayerVizError",

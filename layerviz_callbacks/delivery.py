@@ -61,19 +61,6 @@ class LocalArtist:
         """Nothing is held."""
 
 
-@dataclass
-class Bill:
-    """What drawing and writing has cost so far.
-
-    Attributes:
-        pictures: how many were written.
-        seconds: the time that drawing and writing took.
-    """
-
-    pictures: int = 0
-    seconds: float = 0.0
-
-
 class Delivery:
     """Draws jobs and writes them to sinks; a fault costs a view or a sink, never the training.
 
@@ -83,19 +70,27 @@ class Delivery:
         artist: who draws.
 
     Attributes:
-        bill: what it has cost so far.
+        pictures: how many were drawn and written.
+        seconds: the time that drawing and writing took.
     """
 
     def __init__(self, sinks: Sequence[Sink], policy: FailurePolicy, artist: Artist | None = None) -> None:
         self._artist = LocalArtist() if artist is None else artist
         self._sinks = list(sinks)
         self._policy = policy
-        self.bill = Bill()
+        self._written_by_closed = 0
+        self.pictures = 0
+        self.seconds = 0.0
 
     @property
     def wanted(self) -> bool:
         """Whether there still is a sink to write to."""
         return bool(self._sinks)
+
+    @property
+    def written_bytes(self) -> int:
+        """How much all sinks have written."""
+        return self._written_by_closed + sum(sink.written_bytes for sink in self._sinks)
 
     def deliver(self, job: Job) -> None:
         """Draw and write one step; everything is on disk when it returns."""
@@ -105,8 +100,8 @@ class Delivery:
             pictures += self._draw(planned, job.snapshot)
         self._each_sink(lambda sink: sink.write(pictures, job.snapshot.step))
         self._each_sink(lambda sink: sink.flush())
-        self.bill.pictures += len(pictures)
-        self.bill.seconds += time.perf_counter() - began
+        self.pictures += len(pictures)
+        self.seconds += time.perf_counter() - began
 
     def write_text(self, tag: str, text: str, step: int) -> None:
         """Write a piece of Markdown text."""
@@ -117,6 +112,7 @@ class Delivery:
         self._artist.close()
         sinks, self._sinks = self._sinks, []
         for sink in sinks:
+            self._written_by_closed += sink.written_bytes
             try:
                 sink.close()
             except Exception as error:  # noqa: BLE001  a full disk at the end must not fail the training
@@ -146,6 +142,7 @@ class Delivery:
                 action(sink)
             except Exception as error:  # noqa: BLE001  whatever a sink raises, the others go on
                 self._sinks.remove(sink)
+                self._written_by_closed += sink.written_bytes
                 with suppress(Exception):
                     sink.close()
                 self._policy.fault(f"writing to {sink.location}", error, consequence="it is switched off")

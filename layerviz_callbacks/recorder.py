@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from layerviz_callbacks.budget import Budget
 from layerviz_callbacks.coverage import Coverage, coverage
-from layerviz_callbacks.delivery import Delivery, Job
 from layerviz_callbacks.errors import (
     ArgumentError,
     CallbackInUseError,
@@ -21,40 +21,25 @@ from layerviz_callbacks.errors import (
 )
 from layerviz_callbacks.failure import FailurePolicy
 from layerviz_callbacks.messages import logger
-from layerviz_callbacks.plan import PlannedView, checked_views, plan_of, request_of
+from layerviz_callbacks.plan import checked_views, plan_of
 from layerviz_callbacks.reader import Reader, Request
+from layerviz_callbacks.recording import Recording
 from layerviz_callbacks.selection import Selector, check_selector
 from layerviz_callbacks.sinks import Sink, sink_of
-from layerviz_callbacks.snapshot import Snapshot
 from layerviz_callbacks.views import View
-from layerviz_callbacks.worker import SameThread, ThreadWorker, Worker
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Training:
     """What belongs to one training of one model."""
 
-    reader: Reader
+    recording: Recording
     total: int | None
     offset: int  # steps of earlier trainings of the same model with this recorder
-    plan: list[PlannedView]
-    shapes: Snapshot  # read before the first picture: what is there to be drawn
-    delivery: Delivery
-    worker: Worker
 
-    def close(self) -> None:
-        """Everything that was recorded is on disk afterwards."""
-        try:
-            done = self.worker.close()
-        finally:
-            self.delivery.close()
-        if self.worker.dropped:
-            late = "" if done else " within a minute after the end of the training"
-            logger().warning(
-                "Drawing was slower than the training: %d recorded steps were left out%s: %s. "
-                "Type every_n_epochs=2, or choose fewer layers with layers=.",
-                len(self.worker.dropped), late, _listed(self.worker.dropped),
-            )  # fmt: skip
+    def when(self, unit: str, step: int) -> str:
+        """The step in words, such as "epoch 3/12"."""
+        return f"{unit} {step}" if self.total is None else f"{unit} {step}/{self.total + self.offset}"
 
 
 class Recorder:
@@ -68,7 +53,9 @@ class Recorder:
         every_n_epochs: record after every so many epochs (and after the last).
         every_n_steps: record after every so many optimizer steps instead.
         on_error: "warn": a fault during training is logged once and training goes on; "raise".
-        worker: "thread": pictures are drawn and written beside the training; None: training waits.
+        worker: "thread": pictures are drawn and written beside the training, in a thread; "process": drawn
+            in another process; None: training waits for them.
+        budget: the share of the training's time that pictures may take, or a `Budget`; None: any.
 
     Raises:
         ArgumentError: an argument is not what it may be; the message says what to type.
@@ -83,12 +70,14 @@ class Recorder:
         every_n_epochs: int = 1,
         every_n_steps: int | None = None,
         on_error: str = "warn",
-        worker: str | None = None,
+        worker: str | None = "thread",
+        budget: float | Budget | None = 0.02,
     ) -> None:
         check_selector(layers)
         check_count("every_n_epochs", every_n_epochs)
         check_count("every_n_steps", every_n_steps, optional=True)
-        check_choice("worker", worker, ["thread", None])
+        check_choice("worker", worker, ["thread", "process", None])
+        self.budget = Budget.of(budget)
         self.layers = layers
         self.views = checked_views(views)
         self.every_n_epochs = every_n_epochs
@@ -176,13 +165,14 @@ class Recorder:
         """
         if self._training is None or self.every_n_steps is not None:
             return
-        step = epoch + self._training.offset
-        plan = [
-            planned
-            for planned in self._training.plan
-            if last or epoch % (planned.view.every_n_epochs or self.every_n_epochs) == 0
-        ]
-        self._record_guarded(step, plan, _when("epoch", step, self._training), metrics)
+        training, self._last_step = self._training, epoch + self._training.offset
+        training.recording.record(
+            self._last_step,
+            due=lambda view: last or epoch % (view.every_n_epochs or self.every_n_epochs) == 0,
+            when=training.when("epoch", self._last_step),
+            metrics=metrics,
+            last=last,
+        )
 
     def step_end(self, step: int, *, metrics: Mapping[str, float] | None = None) -> None:
         """Record an optimizer step where one is due.
@@ -195,22 +185,24 @@ class Recorder:
             return
         step += self._training.offset
         if step > self._last_step:
-            self._record_guarded(step, self._training.plan, f"step {step}", metrics)
+            self._last_step = step
+            self._training.recording.record(step, when=f"step {step}", metrics=metrics)
 
     def end(self) -> None:
         """End the training: everything is on disk afterwards. May be called twice."""
         if self._training is None:
             return
         training, self._training = self._training, None
-        self._last_model = _weak(training.reader.model)
+        self._last_model = _weak(training.recording.reader.model)
         try:
-            training.close()
+            training.recording.close()
         except Exception as error:
             if self._policy.raises:
                 raise
             logger().error("Drawing ended with %s: %s", type(error).__name__, error, exc_info=error)
         finally:
             self._release()
+        logger().info("%s. Pictures: %s", training.recording.bill(), self.location)
 
     def _begin(
         self,
@@ -238,37 +230,16 @@ class Recorder:
         first = step + offset
         for sink in self._sinks:
             sink.open(first_step=first)
-        delivery = Delivery(self._sinks, self._policy)
-        training = _Training(reader, total, offset, plan, shapes, delivery, self._worker_of(delivery))
-        self._training, self._last_step = training, first
+        recording = Recording(
+            reader, plan, shapes, self._sinks, self._policy, worker=self.worker, budget=self.budget
+        )
+        self._training, self._last_step = _Training(recording, total, offset), first
         if self._policy.first_time(covered.line()):
             logger().info("%s. Pictures: %s", covered.line(), self.location)
-            delivery.write_text("layers pictured", covered.markdown(), first)
+            recording.delivery.write_text("layers pictured", covered.markdown(), first)
         if first == 0:
-            snapshot = reader.read(request_of(plan, shapes)) if initial else shapes
-            shown = replace(snapshot, step=0, when="before training" if initial else "")
-            training.worker.submit(Job(shown, plan if initial else [], probe=True, keep=True))
+            recording.begin(initial=initial)
         return covered
-
-    def _worker_of(self, delivery: Delivery) -> Worker:
-        kind = SameThread if self.worker is None else ThreadWorker
-        return kind(delivery.deliver)
-
-    def _record_guarded(
-        self, step: int, plan: Sequence[PlannedView], when: str, metrics: Mapping[str, float] | None
-    ) -> None:
-        training = self._training
-        plan = [planned for planned in plan if not planned.off]
-        if training is None or not plan or not training.delivery.wanted:
-            return
-        self._last_step = step
-        try:
-            snapshot = training.reader.read(request_of(plan, training.shapes))
-        except Exception as error:  # noqa: BLE001  any fault of ours must leave the training alone
-            self._policy.fault("reading the model", error)
-            return
-        snapshot = replace(snapshot, step=step, when=when, metrics=dict(metrics or {}))
-        training.worker.submit(Job(snapshot, plan))
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, or one in another process, starts fresh: it knows the options and no training."""
@@ -288,17 +259,8 @@ class Recorder:
         self._owner.pop("thread", None)
 
 
-def _when(unit: str, step: int, training: _Training) -> str:
-    return f"{unit} {step}" if training.total is None else f"{unit} {step}/{training.total + training.offset}"
-
-
 def _weak(model: Any) -> Any:
     try:
         return weakref.ref(model)
     except TypeError:
         return None
-
-
-def _listed(steps: Sequence[int]) -> str:
-    shown = ", ".join(str(step) for step in steps[:8])
-    return shown if len(steps) <= 8 else f"{shown}, ..."

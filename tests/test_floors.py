@@ -8,18 +8,19 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "layerviz_callbacks"
 
 FLOORS = {
-    "errors": 0, "messages": 0, "kinds": 0, "safe_names": 0,
-    "render": 1, "failure": 1, "picture": 1, "probe": 1, "selection": 1,
+    "errors": 0, "messages": 0, "kinds": 0, "metering": 0, "safe_names": 0,
+    "render": 1, "failure": 1, "budget": 1, "picture": 1, "probe": 1, "selection": 1,
     "cut": 2, "export": 2,
     "snapshot": 3,
     "reader": 4, "views": 4, "sinks": 4,
     "coverage": 5, "plan": 5, "verification": 5,
     "delivery": 6,
-    "worker": 7,
-    "recorder": 8,
-    "keras": 9, "torch": 9,
-    "lightning": 10,
-    "": 11, "demo": 11, "cli": 12, "__main__": 13,
+    "worker": 7, "process_artist": 7, "drawing_process": 7,
+    "recording": 8,
+    "recorder": 9,
+    "keras": 10, "torch": 10,
+    "lightning": 11,
+    "": 12, "demo": 12, "cli": 13, "__main__": 14,
 }  # fmt: skip
 # Imports by need, inside a function, that go upwards: each is a convenience of the public API.
 UPWARDS_BY_NEED = {("snapshot", "views")}

@@ -12,6 +12,7 @@ from layerviz_callbacks.recorder import Recorder
 
 def recorder_of(sink, **options):
     options.setdefault("views", [Shapes()])
+    options.setdefault("worker", None)  # what comes of a step is there when the step is done
     return Recorder(log_dir=sink, **options)
 
 
@@ -121,7 +122,8 @@ def test_the_coverage_is_told_once_in_the_log_and_as_text(caplog):
         "1 of 3 layers pictured; 2 not: pool (no kernel of their own; add their names to layers= to see "
         "their outputs), head (too deep)"
     )
-    assert [record.message for record in caplog.records] == [f"{line}. Pictures: memory"]
+    told = [record.message for record in caplog.records if "pictured" in record.message]
+    assert told == [f"{line}. Pictures: memory"]
     assert len(sink.texts) == 1
     assert sink.texts[0][:2] == (0, "layers pictured")
     assert "| head | not pictured: too deep |" in sink.texts[0][2]

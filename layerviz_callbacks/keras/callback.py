@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from layerviz_callbacks.budget import Budget
 from layerviz_callbacks.errors import CallbackInUseError
 from layerviz_callbacks.keras.reading import BuildingReader, is_legacy, reader_of
 from layerviz_callbacks.messages import logger
@@ -64,6 +65,11 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         every_n_steps: record after every so many optimizer steps instead. Keras then waits for each
             batch, as with every callback that looks at batches.
         on_error: "warn": a fault during training is logged once and training goes on; "raise".
+        worker: "thread": pictures are drawn beside the training, in a thread; "process": in another process;
+            None: training waits for them.
+        budget: the share of the training's time that pictures may take: where they would take more, and more
+            than a quarter of a second an epoch, fewer channels and samples are drawn, then fewer epochs, and
+            the log says so. A `layerviz_callbacks.Budget` also sets that quarter second; None: no limit.
 
     Raises:
         ArgumentError: an argument is not what it may be (also SelectionError, ProbeError); what only the
@@ -86,6 +92,8 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         every_n_epochs: int = 1,
         every_n_steps: int | None = None,
         on_error: str = "warn",
+        worker: str | None = "thread",
+        budget: float | Budget | None = 0.02,
     ) -> None:
         super().__init__()
         self.probe = Probe.of(probe)
@@ -96,6 +104,8 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             every_n_epochs=every_n_epochs,
             every_n_steps=every_n_steps,
             on_error=on_error,
+            worker=worker,
+            budget=budget,
         )
         self._fit: _Fit | None = None
         if every_n_steps is not None:

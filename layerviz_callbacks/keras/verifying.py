@@ -80,7 +80,14 @@ def verify(
         callbacks = []
         if sink is not None:
             callback = LayerVizCallback(
-                shown, log_dir=sink, layers="*", views=views, every_n_steps=1, on_error="raise"
+                shown,
+                log_dir=sink,
+                layers="*",
+                views=views,
+                every_n_steps=1,
+                on_error="raise",
+                worker=None,
+                budget=None,
             )
             callbacks = [callback]
         endless = itertools.cycle(listed)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from layerviz_callbacks.budget import Budget
 from layerviz_callbacks.errors import CallbackInUseError
 from layerviz_callbacks.lightning.batches import copied, first_samples, is_restorable
 from layerviz_callbacks.lightning.entry import Entry, Forward, check_forward
@@ -61,6 +62,10 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         every_n_epochs: record after every so many epochs, and after the last.
         every_n_steps: record after every so many optimizer steps instead.
         on_error: "warn": a fault during training is logged once and training goes on; "raise".
+        worker: "thread": pictures are drawn beside the training, in a thread; "process": in another process;
+            None: training waits for them.
+        budget: the share of the training's time that pictures may take, or a `layerviz_callbacks.Budget`;
+            None: no limit. What it leaves out is told.
 
     Raises:
         ArgumentError: an argument is not what it may be; here or when training begins.
@@ -82,6 +87,8 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         every_n_epochs: int = 1,
         every_n_steps: int | None = None,
         on_error: str = "warn",
+        worker: str | None = "thread",
+        budget: float | Budget | None = 0.02,
     ) -> None:
         super().__init__()
         check_forward(forward)
@@ -90,7 +97,7 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         self._log_dir = log_dir
         self._options = {
             "layers": layers, "views": views, "every_n_epochs": every_n_epochs,
-            "every_n_steps": every_n_steps, "on_error": on_error,
+            "every_n_steps": every_n_steps, "on_error": on_error, "worker": worker, "budget": budget,
         }  # fmt: skip
         self._start_afresh()
 

@@ -101,6 +101,8 @@ def verify(
                 views=views,
                 every_n_steps=1,
                 on_error="raise",
+                worker=None,
+                budget=None,
             )
             callbacks = [callback]
         with _quiet():

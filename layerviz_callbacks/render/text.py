@@ -15,11 +15,13 @@ SIZE = 26
 LINE_HEIGHT = 34
 ELLIPSIS = "..."
 _BASELINE = 26
+_MOST_LINES = 512  # kept, of at most 23 kB each: what the sheets of a step and those of the next share
 _STAND_INS = {"×": "x", "−": "-", "–": "-", "—": "-", "…": "...", "→": ">", "ß": "ss", "µ": "u", "μ": "u"}
 
 
+@lru_cache(maxsize=_MOST_LINES)
 def draw_line(text: str, *, bold: bool = False, faded: bool = False, width: int | None = None) -> np.ndarray:
-    """One line of text as palette indices `(34, width)`, greys on paper.
+    """One line of text as palette indices `(34, width)`, greys on paper; read-only, from a cache.
 
     Args:
         text: letters that the font lacks are shown as their nearest ASCII letter, or as "?".
@@ -44,9 +46,12 @@ def draw_line(text: str, *, bold: bool = False, faded: bool = False, width: int 
         position += advance
     if faded:
         coverage = coverage * 10 // 15
-    return palette.PAPER - coverage
+    line = palette.PAPER - coverage
+    line.setflags(write=False)
+    return line
 
 
+@lru_cache(maxsize=2048)
 def measure(text: str, *, bold: bool = False) -> int:
     """The width in pixels of drawable text."""
     return max(1, round(sum(_glyph(letter, bold=bold)[1] for letter in text)) + 2)

@@ -40,6 +40,11 @@ class Sink(ABC):
         """Flush and close; may be called twice."""
 
     @property
+    def written_bytes(self) -> int:
+        """How much was written since `open`; 0 where a sink does not count."""
+        return 0
+
+    @property
     @abstractmethod
     def location(self) -> str:
         """The folder that is written, for messages."""

@@ -42,6 +42,7 @@ class Folder(Sink):
         self._base = self._place = folder_path("path", path, 'Folder("pictures")')
         self._tags: dict[Path, str] = {}
         self._is_open = False
+        self._written = 0
 
     def open(self, *, first_step: int) -> None:
         """Create the folder; see `Sink.open`."""
@@ -55,6 +56,7 @@ class Folder(Sink):
             raise cannot_write(self._given, place, error) from error
         self._place = place
         self._tags = {}
+        self._written = 0
         self._is_open = True
 
     def write(self, pictures: Sequence[Picture], step: int) -> None:
@@ -87,6 +89,11 @@ class Folder(Sink):
         self._is_open = False
 
     @property
+    def written_bytes(self) -> int:
+        """How much was written since `open`."""
+        return self._written
+
+    @property
     def location(self) -> str:
         """The run's folder."""
         return str(self._place)
@@ -101,6 +108,7 @@ class Folder(Sink):
             path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(content)
             part.replace(path)
+            self._written += len(content)
         except OSError as error:
             raise cannot_write(self._given, path, error) from error
 

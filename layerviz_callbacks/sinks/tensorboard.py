@@ -38,6 +38,7 @@ class TensorBoard(Sink):
         self._given = f"log_dir={os.fspath(log_dir)!r}" if isinstance(log_dir, os.PathLike) else f"{log_dir=}"
         self._run = folder_path("log_dir", log_dir, 'log_dir="logs"') / _RUN
         self._file: EventFile | None = None
+        self._written = 0
         self._session_begins = False  # the next pictures are the first of this file
 
     def open(self, *, first_step: int) -> None:
@@ -48,6 +49,7 @@ class TensorBoard(Sink):
             run = place_of_run(run, lambda folder: bool(event_files(folder)), resumed=first_step > 0)
             run.mkdir(parents=True, exist_ok=True)
             self._file = EventFile(run)
+            self._written = 0
             self._session_begins = True
         except OSError as error:
             raise cannot_write(self._given, run, error) from error
@@ -97,6 +99,11 @@ class TensorBoard(Sink):
             file.close()
 
     @property
+    def written_bytes(self) -> int:
+        """How much was written since `open`."""
+        return self._written
+
+    @property
     def location(self) -> str:
         """The run's folder."""
         return str(self._run)
@@ -108,6 +115,7 @@ class TensorBoard(Sink):
         self._check(file)
         try:
             file.append(event)
+            self._written += len(event)
         except OSError as error:
             raise cannot_write(self._given, file.path, error) from error
 

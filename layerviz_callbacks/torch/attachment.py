@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from layerviz_callbacks.budget import Budget
 from layerviz_callbacks.errors import ArgumentError
 from layerviz_callbacks.messages import logger
 from layerviz_callbacks.recorder import Recorder
@@ -32,6 +33,8 @@ def attach(
     every_n_epochs: int = 1,
     every_n_steps: int | None = None,
     on_error: str = "warn",
+    worker: str | None = "thread",
+    budget: float | Budget | None = 0.02,
     start: int = 0,
     forward: Callable[[nn.Module, Any], Any] | None = None,
 ) -> Attachment:
@@ -46,6 +49,10 @@ def attach(
         every_n_epochs: record after every so many epochs.
         every_n_steps: count optimizer steps instead: `record(step)` after each of them.
         on_error: "warn": a fault during training is logged once and training goes on; "raise".
+        worker: "thread": pictures are drawn beside the training, in a thread; "process": in another process;
+            None: training waits for them.
+        budget: the share of the training's time that pictures may take, or a `layerviz_callbacks.Budget`;
+            None: no limit. What it leaves out is told.
         start: the epochs (or optimizer steps) that a resumed training has behind it.
         forward: how the probe is shown, instead of `model(x)`: called as `forward(model, inputs)` with the
             probe's inputs as tensors on the model's device (a tensor, or a tuple or dict of them). For a
@@ -74,7 +81,7 @@ def attach(
         raise ArgumentError("log_dir=None is no place for pictures. Pass a folder: log_dir='runs/a'.")
     recorder = Recorder(
         log_dir=log_dir, layers=layers, views=views, every_n_epochs=every_n_epochs,
-        every_n_steps=every_n_steps, on_error=on_error,
+        every_n_steps=every_n_steps, on_error=on_error, worker=worker, budget=budget,
     )  # fmt: skip
     first = _count("start", start, least=0)
     reader = TorchReader(model, probe, forward=forward)

@@ -94,6 +94,7 @@ def verify(
                 results = []
                 attachment = attach(
                     model, shown, log_dir=sink, layers="*", views=views, every_n_steps=1, on_error="raise",
+                    worker=None, budget=None,
                     forward=forward,
                 )  # fmt: skip
                 with attachment as record:

@@ -45,6 +45,10 @@ class View(ABC):
         """The part of this layer's output that is drawn, found from shapes alone; default: all of it."""
         return OutputCut()
 
+    def reduced(self, factor: int) -> View:
+        """The same view with one in `factor` channels and samples; default: the view itself."""
+        return self
+
     @abstractmethod
     def draw_layer(self, layer: Layer, snapshot: Snapshot) -> Iterable[Picture]:
         """The pictures of one layer that was not refused."""

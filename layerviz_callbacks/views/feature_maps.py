@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -106,6 +107,13 @@ class FeatureMaps(View):
         self.max_channels = max_channels
         self.max_samples = max_samples
         self.contrast = contrast
+        self._one_in = 1
+
+    def reduced(self, factor: int) -> FeatureMaps:
+        """The same view with one in `factor` channels and samples, at least one of each."""
+        fewer = copy.copy(self)
+        fewer._one_in = self._one_in * factor
+        return fewer
 
     def refusal(self, layer: Layer) -> str:
         """Why this layer's output cannot be drawn, in words; empty where it can."""
@@ -150,8 +158,9 @@ class FeatureMaps(View):
     ) -> _Layout:
         """Fit a sheet for an output of this shape, of a layer that answers to so many `samples`."""
         drawing, space = MAP_DRAWINGS[len(shape) - 2], shape[1:-1]
-        shown = min(shape[0], self.max_samples)
-        count = drawn_count(channels, shape[-1], self.max_channels or drawing.default_channels)
+        shown = max(1, min(shape[0], self.max_samples) // self._one_in)
+        limit = max(1, (self.max_channels or drawing.default_channels) // self._one_in)
+        count = drawn_count(channels, shape[-1], limit)
         named = samples == len(snapshot.probe)
         side = named and can_be_small(snapshot.inputs, shown)
         blocks = drawing.fit(space, samples=shown, channels=count, side=side)

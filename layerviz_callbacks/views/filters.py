@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -77,6 +78,12 @@ class Filters(View):
         check_choice("inputs", inputs, ["mean", "each"])
         check_choice("contrast", contrast, ["layer", "channel"])
         self.options = KernelOptions(check_channels(channels), max_channels, inputs, contrast)
+
+    def reduced(self, factor: int) -> Filters:
+        """The same view with one in `factor` channels, at least one."""
+        fewer = copy.copy(self)
+        fewer.options = replace(self.options, max_channels=max(1, self.options.max_channels // factor))
+        return fewer
 
     def refusal(self, layer: Layer) -> str:
         """Why this layer's kernel cannot be drawn, in words; empty where it can."""
