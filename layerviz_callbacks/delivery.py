@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from layerviz_callbacks.failure import FailurePolicy
@@ -31,6 +32,13 @@ class Job:
     plan: Sequence[PlannedView]
     probe: bool = False
     keep: bool = False
+
+    @cached_property
+    def held_bytes(self) -> int:
+        """The memory of its arrays."""
+        arrays = [array for layer in self.snapshot for array in (layer.kernel, layer.output)]
+        arrays += self.snapshot.outputs.values()
+        return sum(array.nbytes for array in arrays if array is not None)
 
 
 class Artist(Protocol):

@@ -13,8 +13,10 @@ from typing import Protocol
 
 from layerviz_callbacks.delivery import Job
 
-DEPTH = 2
+DEPTH = 16
 """How many steps may wait to be drawn, beside those that are never dropped."""
+MOST_BYTES = 128_000_000
+"""How much memory the steps that wait may hold; the newest may wait whatever it holds."""
 DRAIN_SECONDS = 60.0
 """How long the end of a training waits for what is still to be drawn."""
 
@@ -61,6 +63,7 @@ class _Queue:
 
     work: Callable[[Job], None]
     depth: int
+    most_bytes: int
     waiting: deque[Job] = field(default_factory=deque)
     changed: threading.Condition = field(default_factory=threading.Condition)
     busy: bool = False
@@ -72,13 +75,14 @@ class _Queue:
 class ThreadWorker:
     """Works jobs off in a thread of its own, in their order.
 
-    Where jobs come faster than they are drawn, the oldest that waits is dropped; never the newest, nor one
-    that is to be kept. What still waits is worked off by `close`, and at the interpreter's exit. An error
+    Where jobs come faster than they are drawn, and many wait, the oldest is dropped; never the newest, nor
+    one that is to be kept. What still waits is worked off by `close`, and at the interpreter's exit. An error
     that comes out of `work` is raised by the next `submit` or `close`.
 
     Args:
         work: draws and writes a job.
         depth: how many jobs may wait beside those that are kept.
+        most_bytes: how much memory those that wait may hold.
 
     Example:
         >>> done = []
@@ -88,8 +92,10 @@ class ThreadWorker:
         True
     """
 
-    def __init__(self, work: Callable[[Job], None], *, depth: int = DEPTH) -> None:
-        self._queue = _Queue(work, depth)
+    def __init__(
+        self, work: Callable[[Job], None], *, depth: int = DEPTH, most_bytes: int = MOST_BYTES
+    ) -> None:
+        self._queue = _Queue(work, depth, most_bytes)
         self._thread: threading.Thread | None = None
         self._finish = weakref.finalize(self, _finish, self._queue)  # runs at the interpreter's exit, too
         self.dropped: list[int] = []
@@ -133,10 +139,14 @@ class ThreadWorker:
         return done
 
     def _drop_late(self, queue: _Queue) -> None:
-        droppable = [job for job in list(queue.waiting)[:-1] if not job.keep]
-        if len(droppable) >= queue.depth:
-            queue.waiting.remove(droppable[0])
-            self.dropped.append(droppable[0].snapshot.step)
+        waiting = list(queue.waiting)
+        droppable = [job for job in waiting[:-1] if not job.keep]
+        held = sum(job.held_bytes for job in waiting)
+        while droppable and (len(droppable) >= queue.depth or held > queue.most_bytes):
+            late = droppable.pop(0)
+            held -= late.held_bytes
+            queue.waiting.remove(late)
+            self.dropped.append(late.snapshot.step)
 
 
 def _work_off(queue: _Queue) -> None:

@@ -72,7 +72,8 @@ def fit(model, callback, **options):
 
 def on_shelf(**options):
     shelf = Shelf()
-    return LayerVizCallback(numbers(2, 3), log_dir=shelf, **{"on_error": "raise", **options}), shelf
+    options = {"on_error": "raise", "worker": None, **options}  # what comes of a step is there when it is done
+    return LayerVizCallback(numbers(2, 3), log_dir=shelf, **options), shelf
 
 
 def test_step_0_is_before_training_and_then_one_step_for_each_epoch():
@@ -322,3 +323,24 @@ def test_one_forward_pass_for_each_recorded_epoch():
     model.fit(numbers(8, 3), numbers(8, 2), **options)
     once = 0 if keras.backend.backend() == "jax" else 1  # there, the pass is compiled: no Python is run
     assert list(np.diff(counted.totals))[1:] == [once] * 3
+
+
+@pytest.mark.parametrize("worker", ["thread", None])
+def test_whoever_draws_every_epoch_is_there_when_fit_returns(worker):
+    callback, shelf = on_shelf(worker=worker)
+    fit(dense(), callback)
+    assert shelf.steps() == shelf.steps("feature maps") == [0, 1, 2, 3]
+
+
+def test_what_was_recorded_before_an_interrupt_is_drawn_at_the_next_fit_at_the_latest():
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    callback, shelf = on_shelf(worker="thread")
+    model = dense()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(numbers(8, 3), numbers(8, 2), epochs=3, verbose=0, callbacks=[callback, Interrupt()])
+    fit(model, callback, epochs=1)
+    assert shelf.steps()[:3] == [0, 1, 2]

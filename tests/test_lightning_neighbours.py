@@ -347,8 +347,10 @@ def test_a_subclass_with_attributes_of_its_own_is_copied_with_them():
     assert copy.deepcopy(Mine(["a"])).note == ["a"]
 
 
-def test_nothing_is_said_but_the_coverage_line(tmp_path, caplog):
+def test_nothing_is_said_but_the_coverage_line_and_the_bill(tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="layerviz_callbacks")
     trained(list, logger=LIGHTNING.loggers.CSVLogger(tmp_path))
     told = [record.getMessage() for record in caplog.records if record.name == "layerviz_callbacks"]
-    assert len(told) == 1 and "layers pictured" in told[0]
+    assert len(told) == 2
+    assert "layers pictured" in told[0]
+    assert told[1].startswith("Recorded 3 steps: ")

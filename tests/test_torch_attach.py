@@ -17,6 +17,7 @@ TAG = "shapes/01_conv"
 
 
 def attached(sink, **options):
+    options.setdefault("worker", None)  # what comes of a step is there when the step is done
     return attach(ConvNet(), X, log_dir=sink, views=[Shapes()], **options)
 
 
@@ -126,7 +127,7 @@ def test_a_fault_in_a_later_epoch_is_logged_once_and_training_goes_on(caplog):
 
 def test_a_fault_raises_where_asked_for():
     view = Shapes()
-    with attach(ConvNet(), X, log_dir=ListSink(), views=[view], on_error="raise") as record:
+    with attach(ConvNet(), X, log_dir=ListSink(), views=[view], on_error="raise", worker=None) as record:
         view.fail_with = RuntimeError("on purpose")
         with pytest.raises(RuntimeError, match="on purpose"):
             record(1)

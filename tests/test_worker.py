@@ -14,8 +14,8 @@ import pytest
 from layerviz_callbacks.worker import SameThread, ThreadWorker
 
 
-def job(step, *, keep=False):
-    return SimpleNamespace(snapshot=SimpleNamespace(step=step), keep=keep)
+def job(step, *, keep=False, held_bytes=0):
+    return SimpleNamespace(snapshot=SimpleNamespace(step=step), keep=keep, held_bytes=held_bytes)
 
 
 class Gate:
@@ -56,6 +56,20 @@ def test_submitting_never_waits_and_the_oldest_that_waits_is_dropped():
     assert sorted(gate.done + worker.dropped) == list(range(8))
     assert worker.dropped == [1, 2, 3, 4, 5][: len(worker.dropped)]
     assert gate.done == [0, 6, 7]  # the one that was at work, and the two that may wait
+
+
+def test_what_waits_holds_no_more_memory_than_it_may():
+    gate = Gate()
+    worker = ThreadWorker(gate, depth=100, most_bytes=25)
+    worker.submit(job(0))
+    assert gate.started.wait(20)
+    for step in range(1, 5):
+        worker.submit(job(step, held_bytes=10))
+    worker.submit(job(5, held_bytes=1000))
+    gate.open.set()
+    assert worker.close()
+    assert gate.done == [0, 5]
+    assert worker.dropped == [1, 2, 3, 4]
 
 
 def test_what_is_to_be_kept_is_never_dropped():
@@ -130,7 +144,7 @@ def test_what_waits_is_drawn_at_the_interpreters_exit():
 
         worker = ThreadWorker(slow)
         for step in range(2):
-            worker.submit(SimpleNamespace(snapshot=SimpleNamespace(step=step), keep=False))
+            worker.submit(SimpleNamespace(snapshot=SimpleNamespace(step=step), keep=False, held_bytes=0))
         raise SystemExit(3)
     """)
     done = subprocess.run(
