@@ -72,7 +72,7 @@ def fit(model, callback, **options):
 
 def on_shelf(**options):
     shelf = Shelf()
-    options = {"on_error": "raise", "worker": None, **options}  # what comes of a step is there when it is done
+    options = {"on_error": "raise", "worker": None, **options}
     return LayerVizCallback(numbers(2, 3), log_dir=shelf, **options), shelf
 
 
