@@ -9,13 +9,13 @@ PACKAGE = Path(__file__).parent.parent / "layerviz_callbacks"
 
 FLOORS = {
     "errors": 0, "messages": 0, "kinds": 0, "metering": 0, "safe_names": 0,
-    "render": 1, "failure": 1, "budget": 1, "picture": 1, "probe": 1, "selection": 1,
-    "cut": 2, "export": 2,
+    "render": 1, "failure": 1, "budget": 1, "probe": 1, "selection": 1,
+    "cut": 2, "export": 2, "picture": 2,
     "snapshot": 3,
     "reader": 4, "views": 4, "sinks": 4,
-    "coverage": 5, "plan": 5, "verification": 5,
+    "coverage": 5, "plan": 5, "verification": 5, "drawing": 5,
     "delivery": 6,
-    "worker": 7, "process_artist": 7, "drawing_process": 7,
+    "worker": 7, "process_artist": 7,
     "recording": 8,
     "recorder": 9,
     "keras": 10, "torch": 10,

@@ -298,3 +298,44 @@ def test_a_batch_normalisation_that_is_called_in_training_mode_keeps_its_statist
     assert model.norm.running_mean.tolist() == [0, 0, 0]
     assert model.norm.running_var.tolist() == [1, 1, 1]
     assert model.kept.tolist() == [0, 0, 0]
+
+
+class NoisyDigits(torch.utils.data.Dataset):
+    """Each worker process draws noise of its own."""
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, place):
+        return torch.full((1, 8, 8), float(place)) + torch.randn(1, 8, 8), place % 3
+
+
+@pytest.mark.filterwarnings("ignore:This process")
+def test_shuffled_loaders_with_worker_processes_give_the_same_training(tmp_path):
+    def trained(log_dir):
+        torch.manual_seed(5)
+        model = nn.Sequential(
+            nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.Flatten(), nn.Linear(72, 3)
+        )
+        optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
+        loader = DataLoader(NoisyDigits(), batch_size=4, shuffle=True, num_workers=2)
+
+        def epochs(record):
+            for epoch in range(1, 4):
+                for x, y in loader:
+                    optimizer.zero_grad()
+                    functional.cross_entropy(model(x), y).backward()
+                    optimizer.step()
+                record(epoch)
+
+        if log_dir is None:
+            epochs(lambda epoch: None)
+        else:
+            with attach(model, torch.ones(2, 1, 8, 8), log_dir=log_dir, on_error="raise") as record:
+                epochs(record)
+        return [tensor.clone() for tensor in model.state_dict().values()], torch.get_rng_state()
+
+    plain, random_state = trained(None)
+    pictured, random_state_too = trained(tmp_path)
+    assert all(torch.equal(one, other) for one, other in zip(plain, pictured, strict=True))
+    assert torch.equal(random_state, random_state_too)

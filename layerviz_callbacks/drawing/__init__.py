@@ -1,0 +1,1 @@
+"""Drawing in another process: what the two say to each other, and that process itself."""
