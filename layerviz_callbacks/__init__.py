@@ -9,11 +9,9 @@ Importing this package loads no framework.
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from layerviz_callbacks import sinks, views
-from layerviz_callbacks.budget import Budget
 from layerviz_callbacks.errors import (
     ArgumentError,
     CallbackInUseError,
@@ -23,15 +21,14 @@ from layerviz_callbacks.errors import (
     SelectionError,
     SinkError,
 )
-from layerviz_callbacks.picture import Picture
-from layerviz_callbacks.probe import Probe
-from layerviz_callbacks.snapshot import Layer, Snapshot
-from layerviz_callbacks.verification import Verification
 
-try:
-    __version__ = version("layerviz_callbacks")
-except PackageNotFoundError:  # used from a folder, not installed
-    __version__ = "unknown"
+if TYPE_CHECKING:
+    from layerviz_callbacks import sinks, views
+    from layerviz_callbacks.budget import Budget
+    from layerviz_callbacks.picture import Picture
+    from layerviz_callbacks.probe import Probe
+    from layerviz_callbacks.snapshot import Layer, Snapshot
+    from layerviz_callbacks.verification import Verification
 
 __all__ = [
     "ArgumentError",
@@ -52,6 +49,42 @@ __all__ = [
     "verify",
     "views",
 ]
+
+
+_HOMES = {
+    "Budget": "budget",
+    "Layer": "snapshot",
+    "Picture": "picture",
+    "Probe": "probe",
+    "Snapshot": "snapshot",
+    "Verification": "verification",
+}
+"""Where these names come from: imported when asked for, so that nobody waits for what is not used."""
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the package, imported by need."""
+    if name == "__version__":
+        return _version()
+    if name in ("sinks", "views"):
+        return import_module(f"{__name__}.{name}")
+    if name in _HOMES:
+        found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__, "__version__"]
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(__name__)
+    except PackageNotFoundError:  # used from a folder, not installed
+        return "unknown"
 
 
 def inspect(model: Any, probe: Any, *, layers: Any = None, forward: Any = None) -> Snapshot:

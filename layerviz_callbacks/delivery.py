@@ -103,13 +103,16 @@ class Delivery:
     def deliver(self, job: Job) -> None:
         """Draw and write one step; everything is on disk when it returns."""
         began = time.perf_counter()
-        pictures = list(self._draw_probe(job.snapshot)) if job.probe else []
-        for planned in job.plan:
-            pictures += self._draw(planned, job.snapshot)
-        self._each_sink(lambda sink: sink.write(pictures, job.snapshot.step))
+        if job.probe:
+            self._write(self._draw_probe(job.snapshot), job.snapshot.step)
+        for planned in job.plan:  # view by view: no more pictures are held than those of one
+            self._write(self._draw(planned, job.snapshot), job.snapshot.step)
         self._each_sink(lambda sink: sink.flush())
-        self.pictures += len(pictures)
         self.seconds += time.perf_counter() - began
+
+    def _write(self, pictures: Sequence[Picture], step: int) -> None:
+        self._each_sink(lambda sink: sink.write(pictures, step))
+        self.pictures += len(pictures)
 
     def write_text(self, tag: str, text: str, step: int) -> None:
         """Write a piece of Markdown text."""

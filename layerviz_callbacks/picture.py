@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-_ZLIB_LEVEL = 6
-_ZLIB_RUN_LENGTH_STRATEGY = 3  # zlib's Z_RLE: flat areas and text, at a fraction of the cost of the default
+from layerviz_callbacks.render.png import encode_png
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +46,11 @@ class Picture:
         return self.pixels if self.palette is None else self.palette[self.pixels]
 
     def png(self) -> bytes:
-        """The picture as a PNG file's bytes: 8-bit palette, or RGB."""
-        if self.palette is None:
-            image = Image.fromarray(self.pixels)
-        else:
-            image = Image.fromarray(self.pixels)
-            image.putpalette(np.ascontiguousarray(self.palette, np.uint8).tobytes())
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", compress_level=_ZLIB_LEVEL, compress_type=_ZLIB_RUN_LENGTH_STRATEGY)
-        return buffer.getvalue()
+        """The picture as a PNG file's bytes: 8-bit palette, or RGB.
+
+        It is encoded once, however many sinks write it; the bytes are kept as long as the picture.
+        """
+        return self._png
 
     def save(self, path: str | Path) -> None:
         """Write the PNG file.
@@ -64,6 +59,24 @@ class Picture:
             >>> snapshot.pictures()[0].save("conv1.png")               # doctest: +SKIP
         """
         Path(path).write_bytes(self.png())
+
+    @cached_property
+    def _png(self) -> bytes:
+        kind = (self.palette is not None, self.pixels.shape[2:])
+        if self.pixels.size and self.pixels.dtype == np.uint8 and kind in ((True, ()), (False, (3,))):
+            return encode_png(self.pixels, self.palette)
+        return self._png_of_another_kind()
+
+    def _png_of_another_kind(self) -> bytes:
+        """Grey, with opacity, 16 bits: pictures of views that are not ours."""
+        from PIL import Image  # by need
+
+        image = Image.fromarray(self.pixels)
+        if self.palette is not None:
+            image.putpalette(np.ascontiguousarray(self.palette, np.uint8).tobytes())
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        return buffer.getvalue()
 
     def _repr_png_(self) -> bytes:
         return self.png()

@@ -20,3 +20,10 @@ def test_importing_the_package_loads_no_framework():
 
 def test_the_test_above_can_fail():
     assert loaded_after("import layerviz_callbacks, tensorboard") & HEAVY == {"tensorboard"}
+
+
+def test_the_package_alone_does_not_even_load_numpy_and_has_every_name():
+    assert loaded_after("import layerviz_callbacks") & {*HEAVY, "numpy", "PIL", "google_crc32c"} == set()
+    assert "numpy" in loaded_after("from layerviz_callbacks import *")
+    every = "for name in [*package.__all__, '__version__']: getattr(package, name)"
+    assert "numpy" in loaded_after(f"import layerviz_callbacks as package\n{every}")

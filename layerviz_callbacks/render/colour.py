@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from layerviz_callbacks.render import palette
-from layerviz_callbacks.render.grid import cross, enlarge, grid
+from layerviz_callbacks.render.grid import cross, enlarge, flat_grid
 from layerviz_callbacks.render.scale import Scale
 
 
@@ -29,6 +29,8 @@ def signed_colours(values: np.ndarray, scale: Scale, *, factor: int = 1) -> np.n
     with np.errstate(invalid="ignore"):
         share = np.nan_to_num(np.clip(values / limit, -1, 1))
     colours = np.rint(128 + 127 * share).astype(np.uint8)
+    if np.isfinite(values).all():
+        return enlarge(colours, factor)
     for index, found in (
         (palette.PLUS_INFINITY, values == np.inf),
         (palette.MINUS_INFINITY, values == -np.inf),
@@ -45,8 +47,18 @@ def cross_out_colours(tiles: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return np.where(chosen[:, None, None, None] & cross(*tiles.shape[-2:]), mark, tiles)
 
 
-def grid_colours(tiles: np.ndarray, columns: int) -> np.ndarray:
-    """Lay tiles `(count, 3, height, width)` out in rows of `columns`: RGB `(height, width, 3)`."""
+def crossed_grid_colours(
+    tiles: np.ndarray, chosen: np.ndarray, columns: int, *, factor: int = 1
+) -> np.ndarray:
+    """Enlarge tiles `(count, 3, height, width)`, cross the `chosen` ones out, lay them out.
+
+    Returns:
+        RGB `(height, width, 3)`
+    """
+    if chosen.any():
+        tiles, factor = cross_out_colours(enlarge(tiles, factor), chosen), 1
     paper = palette.diverging()[palette.PAPER]
-    planes = [grid(tiles[:, place], columns, ground=int(paper[place])) for place in range(3)]
-    return np.stack(planes, axis=-1)
+    planes = [
+        flat_grid(tiles[:, place], columns, ground=int(paper[place]), factor=factor) for place in range(3)
+    ]
+    return np.repeat(np.stack([flat for flat, _ in planes], axis=-1), planes[0][1], axis=0)

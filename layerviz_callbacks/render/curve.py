@@ -7,6 +7,9 @@ import numpy as np
 from layerviz_callbacks.render import palette
 from layerviz_callbacks.render.scale import Scale
 
+_FEW = 8
+_AT_ONCE = 1 << 16
+"""So many values of a mask at once: what is made on the way stays in the processor's cache."""
 LINE = 2
 """Pixels of a line's thickness, and of a curve's column: it survives being shown at half size."""
 
@@ -37,8 +40,7 @@ def envelope(values: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
     length = values.shape[-1]
     if length > columns:
         starts = np.arange(columns) * length // columns
-        low = np.fmin.reduceat(values, starts, axis=-1)
-        high = np.fmax.reduceat(values, starts, axis=-1)
+        low, high = _extremes(values, starts)
         following = values[..., starts[1:]]
         low[..., :-1] = np.fmin(low[..., :-1], following)
         high[..., :-1] = np.fmax(high[..., :-1], following)
@@ -55,6 +57,18 @@ def envelope(values: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
+def _extremes(values: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest value from each start to the next; NaN are left out."""
+    pitch, rest = divmod(values.shape[-1], len(starts))
+    if rest or pitch > _FEW:
+        return np.fmin.reduceat(values, starts, axis=-1), np.fmax.reduceat(values, starts, axis=-1)
+    low = high = values[..., ::pitch]
+    for place in range(1, pitch):  # a few additions of strided views: several times faster than reduceat
+        part = values[..., place::pitch]
+        low, high = np.fmin(low, part), np.fmax(high, part)
+    return low, high
+
+
 def _between(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
     before = np.floor(positions).astype(int)
     after = np.minimum(before + 1, values.shape[-1] - 1)
@@ -63,11 +77,11 @@ def _between(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def panels(height: int, width: int, *, leading: tuple[int, ...], scale: Scale) -> np.ndarray:
-    """Empty panels `(*leading, height, width)` with the line of zero."""
-    ground = np.full((*leading, height, width), palette.PANEL, np.uint8)
-    zero = _rows(np.zeros(1, np.float32), Scale(1.0, scale.signed), height)[0]
-    ground[..., zero : zero + LINE, :] = palette.ZERO_LINE
-    return ground
+    """Empty panels `(*leading, height, width)` with the line of zero; all are the same memory, read-only."""
+    ground = np.full((height, width), palette.PANEL, np.uint8)
+    zero = int(_rows(np.zeros(1, np.float32), Scale(1.0, scale.signed), height)[0])
+    ground[zero : zero + LINE] = palette.ZERO_LINE
+    return np.broadcast_to(ground, (*leading, height, width))
 
 
 def draw_curves(
@@ -86,35 +100,80 @@ def draw_curves(
     """
     height, width = ground.shape[-2:]
     columns = curve_columns(width)
-    finite = np.isfinite(values)
-    strange = not finite.all()
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = None if np.isfinite(values.sum()) else np.isfinite(values)
+    strange = finite is not None and not finite.all()
+    shown = values if finite is None else np.where(finite, values, np.nan)
     with np.errstate(invalid="ignore"):
-        low, high = envelope(np.where(finite, values, np.nan) if strange else values, columns)
-    top, bottom = _rows(high, scale, height), _rows(low, scale, height) + LINE - 1
-    rows = np.arange(height, dtype=top.dtype)[:, None]
-    drawn = (rows >= top[..., None, :]) & (rows <= bottom[..., None, :])
+        low, high = envelope(shown, columns)
+    top = _rows(high, scale, height)
+    reach = _rows(low, scale, height) + (LINE - 1) - top
+    result = _lines(ground, top, reach, np.isnan(low) if strange else None, np.asarray(colour, np.uint8))
     if strange:
-        drawn &= ~np.isnan(low)[..., None, :]
-    result = ground.copy()
-    part = result[..., : columns * LINE].reshape(*ground.shape[:-1], columns, LINE)
-    index = np.asarray(colour, np.uint8)
-    np.copyto(part, index.reshape(*index.shape, 1, 1, 1), where=drawn[..., None])
-    if strange:
-        for mark, found, rows_marked in (
-            (palette.NOT_A_NUMBER, np.isnan(values), slice(-3 * LINE, None)),
-            (palette.MINUS_INFINITY, values == -np.inf, slice(-3 * LINE, None)),
-            (palette.PLUS_INFINITY, values == np.inf, slice(0, 3 * LINE)),
-        ):
-            held = envelope(found.astype(np.float32), columns)[1] > 0
-            target = part[..., rows_marked, :, :]
-            np.copyto(target, np.uint8(mark), where=held[..., None, :, None])
-    result[..., : columns * LINE] = part.reshape(*ground.shape[:-1], columns * LINE)
+        _mark_strange(result, values, columns)
     return result
 
 
+def _lines(
+    ground: np.ndarray, top: np.ndarray, reach: np.ndarray, without: np.ndarray | None, colour: np.ndarray
+) -> np.ndarray:
+    """A copy of the panels with, in each column of pixels, a line from `top` on, `reach` rows further down.
+
+    Args:
+        ground: `(..., height, width)`, uint8.
+        top: `(..., column)`, rows.
+        reach: `(..., column)`, rows.
+        without: `(..., column)`: where there is no line; None: nowhere.
+        colour: the index, or one a panel.
+    """
+    *leading, height, width = ground.shape
+    columns, unsigned = top.shape[-1], np.uint8 if height <= 256 else np.uint16
+    count = int(np.prod(leading))
+
+    def each_panel(values: np.ndarray, *shape: int) -> np.ndarray:
+        return np.broadcast_to(values, (*leading, *shape)).reshape(count, *shape)
+
+    top, reach = (each_panel(rows.astype(unsigned), columns)[:, None] for rows in (top, reach))
+    gaps = None if without is None else each_panel(without, columns)[:, None]
+    pair = each_panel(colour)[:, None, None] * np.uint16(257)
+    result = np.empty((count, height, width), np.uint8)
+    standing = ground.reshape(count, height, width)
+    result[..., columns * LINE :] = standing[..., columns * LINE :]
+    # a column is two pixels wide: one number of 16 bits
+    under, over = (array[..., : columns * LINE].view(np.uint16) for array in (standing, result))
+    rows = np.arange(height, dtype=unsigned)[:, None]
+    step = max(1, _AT_ONCE // (height * columns))
+    for first in range(0, count, step):
+        some = slice(first, first + step)
+        drawn = rows - top[some] <= reach[some]  # rows above the line wrap round to great numbers
+        if gaps is not None:
+            drawn &= ~gaps[some]
+        np.bitwise_xor(under[some], pair[some], out=over[some])
+        over[some] *= drawn
+        over[some] ^= under[some]
+    return result.reshape(ground.shape)
+
+
+def _mark_strange(panels: np.ndarray, values: np.ndarray, columns: int) -> None:
+    """Mark NaN at the bottom, infinities at their end."""
+    for mark, found, rows in (
+        (palette.NOT_A_NUMBER, np.isnan(values), slice(-3 * LINE, None)),
+        (palette.MINUS_INFINITY, values == -np.inf, slice(-3 * LINE, None)),
+        (palette.PLUS_INFINITY, values == np.inf, slice(0, 3 * LINE)),
+    ):
+        held = np.repeat(envelope(found.astype(np.float32), columns)[1] > 0, LINE, axis=-1)
+        np.copyto(panels[..., rows, : columns * LINE], np.uint8(mark), where=held[..., None, :])
+
+
 def _rows(values: np.ndarray, scale: Scale, height: int) -> np.ndarray:
-    """The upper row of a line of 2 pixels at each value; the largest value is row 0."""
+    """The upper row of a line of 2 pixels at each value; the largest value is row 0, NaN too."""
     limit = np.where(np.asarray(scale.limit) == 0, 1, scale.limit).astype(values.dtype)
-    share = np.clip(values / limit, -1 if scale.signed else 0, 1)
-    from_top = (1 - share) / 2 if scale.signed else 1 - share
-    return np.asarray(np.rint(np.nan_to_num(from_top) * (height - LINE)), np.int16)
+    share = values / limit
+    np.clip(share, -1 if scale.signed else 0, 1, out=share)
+    np.subtract(1, share, out=share)
+    if scale.signed:
+        share /= 2
+    share *= height - LINE
+    np.rint(share, out=share)
+    np.copyto(share, 0, where=np.isnan(share))
+    return np.asarray(share, np.int16)

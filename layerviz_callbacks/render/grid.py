@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from layerviz_callbacks.render import palette
@@ -89,16 +91,30 @@ def cross_out(tiles: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return tiles
 
 
+@lru_cache(maxsize=128)
 def cross(height: int, width: int) -> np.ndarray:
-    """A mask `(height, width)` of a cross in the middle, at most 20 pixels large."""
+    """A mask `(height, width)` of a cross in the middle, at most 20 pixels large; read-only."""
     reach = max(1, min(20, height - 2, width - 2) // 2)
     row = np.arange(height)[:, None] - (height - 1) / 2
     column = np.arange(width)[None, :] - (width - 1) / 2
     near = (np.abs(row) <= reach) & (np.abs(column) <= reach)
-    return np.asarray(near & (np.abs(np.abs(row) - np.abs(column)) <= 1.5))
+    mask = np.asarray(near & (np.abs(np.abs(row) - np.abs(column)) <= 1.5))
+    mask.setflags(write=False)
+    return mask
 
 
-def grid(tiles: np.ndarray, columns: int, *, gap: int = GAP, ground: int = palette.PAPER) -> np.ndarray:
+def crossed_grid(
+    tiles: np.ndarray, chosen: np.ndarray, columns: int, *, gap: int = GAP, factor: int = 1
+) -> np.ndarray:
+    """Enlarge tiles by a whole factor, cross the `chosen` ones `(count,)` out, lay all out; see `grid`."""
+    if chosen.any():
+        return grid(cross_out(enlarge(tiles, factor), chosen), columns, gap=gap)
+    return grid(tiles, columns, gap=gap, factor=factor)
+
+
+def grid(
+    tiles: np.ndarray, columns: int, *, gap: int = GAP, ground: int = palette.PAPER, factor: int = 1
+) -> np.ndarray:
     """Lay tiles out in rows of `columns`.
 
     ```text
@@ -111,9 +127,10 @@ def grid(tiles: np.ndarray, columns: int, *, gap: int = GAP, ground: int = palet
         columns: tiles in a row.
         gap: pixels between tiles; none at the outer edges.
         ground: the index of gaps and of places without a tile.
+        factor: by how much tiles are enlarged; gaps are not.
 
     Returns:
-        `(..., rows * (height + gap) - gap, columns * (width + gap) - gap)`
+        `(..., rows * (height + gap) - gap, columns * (width + gap) - gap)`, of enlarged heights and widths
 
     Example:
         >>> grid(np.array([[[1]], [[2]], [[3]]]), 2, gap=1, ground=0)
@@ -121,10 +138,41 @@ def grid(tiles: np.ndarray, columns: int, *, gap: int = GAP, ground: int = palet
                [0, 0, 0],
                [3, 0, 0]])
     """
-    *leading, count, height, width = tiles.shape
-    rows = -(-count // columns)
-    cells = np.full((*leading, rows * columns, height + gap, width + gap), ground, tiles.dtype)
-    cells[..., :count, :height, :width] = tiles
-    cells = cells.reshape(*leading, rows, columns, height + gap, width + gap)
-    sheet = np.swapaxes(cells, -3, -2).reshape(*leading, rows * (height + gap), columns * (width + gap))
+    if factor > 1:  # rows are repeated last, so that the large array is written only once
+        flat, repeats = flat_grid(tiles, columns, gap=gap, ground=ground, factor=factor)
+        return np.repeat(flat, repeats, axis=-2)
+    sheet = _laid_out(tiles, columns, (gap, gap), ground)
     return sheet[..., : sheet.shape[-2] - gap, : sheet.shape[-1] - gap]
+
+
+def _laid_out(tiles: np.ndarray, columns: int, gaps: tuple[int, int], ground: int) -> np.ndarray:
+    """The grid with gaps (below, at the right) behind the last row and column too."""
+    *leading, count, height, width = tiles.shape
+    rows, below, beside = -(-count // columns), gaps[0], gaps[1]
+    sheet = np.full((*leading, rows * (height + below), columns * (width + beside)), ground, tiles.dtype)
+    # the same memory seen as cells, so that each tile is copied once: (..., row, column, height, width)
+    cells = sheet.reshape(*leading, rows, height + below, columns, width + beside).swapaxes(-3, -2)
+    cells = cells[..., :height, :width]
+    whole = count // columns
+    full = tiles[..., : whole * columns, :, :]
+    cells[..., :whole, :, :, :] = full.reshape(*leading, whole, columns, height, width)
+    if whole < rows:
+        cells[..., whole, : count - whole * columns, :, :] = tiles[..., whole * columns :, :, :]
+    return sheet
+
+
+def flat_grid(
+    tiles: np.ndarray, columns: int, *, gap: int = GAP, ground: int = palette.PAPER, factor: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The grid of tiles enlarged from left to right only, and how often each of its rows is to be repeated.
+
+    Example:
+        >>> flat, repeats = flat_grid(np.array([[[1]], [[2]]]), 1, gap=1, ground=0, factor=3)
+        >>> flat.tolist(), repeats.tolist()
+        ([[1, 1, 1], [0, 0, 0], [2, 2, 2]], [3, 1, 3])
+    """
+    flat = _laid_out(enlarge(tiles, (1, factor)), columns, (1, gap), ground)
+    height = tiles.shape[-2]
+    repeats = np.full(flat.shape[-2] - 1, factor)
+    repeats[height :: height + 1] = gap
+    return flat[..., :-1, : flat.shape[-1] - gap], repeats

@@ -123,6 +123,8 @@ def reduce_over(function: np.ufunc, values: np.ndarray, axes: Sequence[int] | No
 
     One axis after the other, the first first: on channels-last maps many times faster than all at once.
     """
+    if axes is None and values.flags.c_contiguous:
+        return np.asarray(function.reduce(values.reshape(-1)))
     reduced = values
     for axis in range(values.ndim) if axes is None else sorted(axes):
         reduced = function.reduce(reduced, axis=axis, keepdims=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from layerviz_callbacks.render import palette
 from layerviz_callbacks.render.grid import cross
 from layerviz_callbacks.render.layout import CONTENT_WIDTH, MARGIN, WIDTH
-from layerviz_callbacks.render.scale import Scale
+from layerviz_callbacks.render.scale import CENTRE, Scale
 from layerviz_callbacks.render.text import LINE_HEIGHT, draw_line, drawable, measure, shorten
 
 _BAR_HEIGHT = 26
@@ -25,14 +26,24 @@ def title(name: str, when: str) -> np.ndarray:
 
 def colour_bar(scale: Scale) -> np.ndarray:
     """Every level in one column of pixels, with the values of its ends and the zero."""
-    levels = 2 * 111 + 1 if scale.signed else palette.LEVELS
+    low, high = range_words(scale)
+    bar = _bar_of_zero_in_the_middle() if scale.signed else _bar(palette.LEVELS)
+    return row([draw_line(low), bar, draw_line(high)], width=None)
+
+
+@lru_cache(maxsize=1)
+def _bar_of_zero_in_the_middle() -> np.ndarray:
+    bar = _bar(2 * CENTRE + 1)
+    _print_zero(bar, (LINE_HEIGHT - _BAR_HEIGHT) // 2)
+    bar.setflags(write=False)
+    return bar
+
+
+def _bar(levels: int) -> np.ndarray:
     bar = np.full((LINE_HEIGHT, levels), palette.PAPER, np.uint8)
     top = (LINE_HEIGHT - _BAR_HEIGHT) // 2
     bar[top : top + _BAR_HEIGHT] = np.arange(levels, dtype=np.uint8)
-    if scale.signed:
-        _print_zero(bar, top)
-    low, high = range_words(scale)
-    return row([draw_line(low), bar, draw_line(high)], width=None)
+    return bar
 
 
 def _print_zero(bar: np.ndarray, top: int) -> None:
@@ -122,12 +133,19 @@ def stack(bands: Sequence[np.ndarray], colours: np.ndarray, *, gap: int = 6) -> 
     height = sum(band.shape[0] for band in bands) + gap * (len(bands) - 1) + 2 * MARGIN
     shape = (height, WIDTH, 3) if coloured else (height, WIDTH)
     sheet = np.empty(shape, np.uint8)
-    sheet[...] = colours[palette.PAPER] if coloured else palette.PAPER
+    paper = colours[palette.PAPER] if coloured else palette.PAPER
+    sheet[:MARGIN] = paper
     top = MARGIN
     for band in bands:
-        shown = colours[band] if coloured and band.ndim == 2 else band
-        sheet[top : top + band.shape[0], MARGIN : MARGIN + band.shape[1]] = shown
-        top += band.shape[0] + gap
+        bottom, right = top + band.shape[0], MARGIN + band.shape[1]
+        sheet[top:bottom, :MARGIN] = paper
+        sheet[top:bottom, MARGIN:right] = (
+            np.take(colours, band, axis=0) if coloured and band.ndim == 2 else band
+        )
+        sheet[top:bottom, right:] = paper
+        sheet[bottom : bottom + gap] = paper
+        top = bottom + gap
+    sheet[top:] = paper
     return sheet
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from layerviz_callbacks.render import palette
+
+if TYPE_CHECKING:
+    from PIL import ImageFont
 
 SIZE = 26
 """The font's size in pixels: capital letters are 18 pixels high."""
@@ -88,12 +91,16 @@ def _drawable_letter(letter: str) -> str:
 
 @lru_cache(maxsize=1)
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    from PIL import ImageFont  # by need: only the first letters of a process are drawn
+
     return ImageFont.load_default(SIZE)
 
 
 @lru_cache(maxsize=1024)
 def _glyph(letter: str, *, bold: bool) -> tuple[np.ndarray, float]:
     """Coverage `(34, width)` from 0 to 15, and how far the next letter stands off."""
+    from PIL import Image, ImageDraw
+
     advance = float(_font().getlength(letter))
     image = Image.new("L", (round(advance) + 4, LINE_HEIGHT), 0)
     ImageDraw.Draw(image).text((0, _BASELINE), letter, font=_font(), fill=255, anchor="ls")

@@ -26,10 +26,10 @@ from layerviz_callbacks.views.channels import (
     order_words,
     refusal_of,
 )
-from layerviz_callbacks.views.map_drawings import MAP_DRAWINGS
+from layerviz_callbacks.views.map_drawings import MAP_DRAWINGS, fitted_blocks
 from layerviz_callbacks.views.marks import Marks
 from layerviz_callbacks.views.sheets import make_sheet
-from layerviz_callbacks.views.thumbnails import can_be_small, thumbnails
+from layerviz_callbacks.views.thumbnails import can_be_small, thumbnails_of
 from layerviz_callbacks.views.words import count_of
 
 _CONTRASTS = {
@@ -163,7 +163,7 @@ class FeatureMaps(View):
         count = drawn_count(channels, shape[-1], limit)
         named = samples == len(snapshot.probe)
         side = named and can_be_small(snapshot.inputs, shown)
-        blocks = drawing.fit(space, samples=shown, channels=count, side=side)
+        blocks = fitted_blocks(space, samples=shown, channels=count, side=side)
         numbers, strongest = numbers_of(channels, shape[-1], blocks.count)
         fitted = drawing.cut(space, blocks.tiles)
         cut = replace(fitted, samples=blocks.samples, channels=numbers, strongest=strongest)
@@ -184,7 +184,7 @@ class FeatureMaps(View):
         cut = taken.cut if isinstance(taken.cut, OutputCut) else layout.cut
         marks = Marks.of(taken, values=_values_a_channel(full, cut))
         drawn = drawing.draw(values, scale, blocks.tiles, crossed=marks.crossed, numbers=taken.channels)
-        small = thumbnails(snapshot.inputs, blocks.samples, blocks.side) if blocks.side else []
+        small = thumbnails_of(snapshot, blocks.samples, blocks.side) if blocks.side else ()
         size = drawing.size(full[1:-1])
         facts = [layer.kind, *([size] if size else [])]
         facts += [count_of(len(taken.channels), full[-1], "channel")]

@@ -16,10 +16,10 @@ from layerviz_callbacks.views.base import View
 from layerviz_callbacks.views.channels import check_channels, refusal_of
 from layerviz_callbacks.views.kernel_channels import ChannelSheet
 from layerviz_callbacks.views.kernel_drawings import (
+    COLOUR_TILES,
     KERNEL_DRAWINGS,
-    ColourTiles,
+    OVERLAID_CURVES,
     KernelDrawing,
-    OverlaidCurves,
 )
 from layerviz_callbacks.views.kernel_matrix import MatrixSheet, is_matrix
 from layerviz_callbacks.views.kernel_sheets import KernelOptions, KernelSheet, KernelSubject, gates_of
@@ -138,14 +138,14 @@ class Filters(View):
         gates = gates_of(layer, range(shape[0]) if held is None else held, total)
         if is_matrix(shape[2:]):
             return MatrixSheet.fit(shape, layer, gates, options)
-        return ChannelSheet.fit(shape, self._drawing(layer, shape, snapshot), gates, options)
+        return ChannelSheet.fit(tuple(shape), self._drawing(layer, shape, snapshot), gates, options)
 
     def _drawing(self, layer: Layer, shape: tuple[int, ...], snapshot: Snapshot) -> KernelDrawing:
         space = shape[2:]
         if self.options.inputs == "mean" and len(space) == 1 and shape[1] <= _OVERLAID:
-            return OverlaidCurves()
+            return OVERLAID_CURVES
         if self.options.inputs == "mean" and len(space) == 2 and _sees_colours(layer, shape, snapshot):
-            return ColourTiles()
+            return COLOUR_TILES
         return KERNEL_DRAWINGS[len(space)]
 
     def _of_those_held(self, cut: KernelCut, taken: Taken | None) -> KernelCut:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -10,8 +11,8 @@ from layerviz_callbacks.cut import KernelCut, Taken, shape_of_kernel
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.render import palette
 from layerviz_callbacks.render.blocks import Blocks, draw_blocks, fit_blocks
-from layerviz_callbacks.render.colour import cross_out_colours, grid_colours
-from layerviz_callbacks.render.grid import cross_out, grid
+from layerviz_callbacks.render.colour import crossed_grid_colours
+from layerviz_callbacks.render.grid import cross_out, crossed_grid, enlarge, grid
 from layerviz_callbacks.render.layout import Tiles, fit_count, fit_pairs
 from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.render.text import LINE_HEIGHT, draw_line
@@ -49,36 +50,8 @@ class ChannelSheet:
     def fit(
         cls, shape: tuple[int, ...], drawing: KernelDrawing, gates: tuple[str, ...], options: KernelOptions
     ) -> ChannelSheet:
-        """Fit a sheet to a kernel of this shape."""
-        parts = max(1, len(gates))
-        out, inputs, *space = shape
-        fitter = drawing.fitter(tuple(space))
-        table = options.inputs == "each" and inputs > 1
-        count = drawn_count(options.channels, out // parts, max(1, options.max_channels // parts))
-        columns = 1
-        if table:
-            rows, columns, tiles = fit_pairs(fitter, rows=count, columns=min(inputs, options.max_channels))
-        else:
-            rows, tiles = fit_count(fitter, count)
-        blocks = None
-        if gates:
-
-            def fit_gate(places: int, width: int, height: int) -> Tiles | None:
-                return fitter(places * columns, width, height, columns if table else None)
-
-            blocks = fit_blocks(fit_gate, samples=parts, count=rows, label=LINE_HEIGHT, side=False)
-            rows, tiles = blocks.count, blocks.tiles
-        count = rows
-        channels, strongest = numbers_of(options.channels, out // parts, count, parts=parts)
-        cut = KernelCut(
-            channels=channels,
-            strongest=strongest,
-            inputs=columns if table and columns < inputs else None,
-            mean_inputs=inputs > 1 and not table and not drawing.joins_inputs,
-            slices=drawing.slices(tuple(space)),
-            parts=parts,
-        )
-        return cls(shape_of_kernel(shape, cut), cut, drawing, tiles, table, gates, blocks)
+        """Fit a sheet to a kernel of this shape; found once for layers that are alike."""
+        return _fitted(shape, drawing, gates, options)
 
     def draw(self, part: np.ndarray, taken: Taken, subject: KernelSubject) -> Picture:
         """See `KernelSheet`."""
@@ -104,14 +77,18 @@ class ChannelSheet:
 
     def _body(self, pictures: np.ndarray, crossed: np.ndarray) -> list[np.ndarray]:
         tiles = self.tiles
+        factor = tiles.height // pictures.shape[-2]
         if pictures.ndim == 4:
-            return [grid_colours(cross_out_colours(pictures, crossed), tiles.columns)]
-        pictures = cross_out(pictures, np.repeat(crossed, len(pictures) // len(crossed)))
+            return [crossed_grid_colours(pictures, crossed, tiles.columns, factor=factor)]
+        crossed = np.repeat(crossed, len(pictures) // len(crossed))
         bands = [draw_line("rows: out, columns: in", faded=True)] if self.table else []
         if self.blocks is None:
-            return [*bands, grid(pictures, tiles.columns, gap=tiles.gap)]
+            drawn = crossed_grid(pictures, crossed, tiles.columns, gap=tiles.gap, factor=factor)
+            return [*bands, drawn]
+        if crossed.any():  # each gate has crosses of its own
+            pictures, factor = cross_out(enlarge(pictures, factor), crossed), 1
         in_parts = pictures.reshape(len(self.gates), -1, *pictures.shape[1:])
-        drawn = grid(in_parts, tiles.columns, gap=tiles.gap)
+        drawn = grid(in_parts, tiles.columns, gap=tiles.gap, factor=factor)
         return [*bands, draw_blocks(drawn, self.blocks, self.gates)]
 
     def _facts(self, part: np.ndarray, taken: Taken, cut: KernelCut, subject: KernelSubject) -> list[str]:
@@ -130,3 +107,38 @@ class ChannelSheet:
         elif inputs > 1 and subject.layer.kernel_shape is not None and len(space) == 1:
             facts += [count_of(held, inputs, "input")]
         return facts
+
+
+@lru_cache(maxsize=1024)
+def _fitted(
+    shape: tuple[int, ...], drawing: KernelDrawing, gates: tuple[str, ...], options: KernelOptions
+) -> ChannelSheet:
+    parts = max(1, len(gates))
+    out, inputs, *space = shape
+    fitter = drawing.fitter(tuple(space))
+    table = options.inputs == "each" and inputs > 1
+    count = drawn_count(options.channels, out // parts, max(1, options.max_channels // parts))
+    columns = 1
+    if table:
+        rows, columns, tiles = fit_pairs(fitter, rows=count, columns=min(inputs, options.max_channels))
+    else:
+        rows, tiles = fit_count(fitter, count)
+    blocks = None
+    if gates:
+
+        def fit_gate(places: int, width: int, height: int) -> Tiles | None:
+            return fitter(places * columns, width, height, columns if table else None)
+
+        blocks = fit_blocks(fit_gate, samples=parts, count=rows, label=LINE_HEIGHT, side=False)
+        rows, tiles = blocks.count, blocks.tiles
+    count = rows
+    channels, strongest = numbers_of(options.channels, out // parts, count, parts=parts)
+    cut = KernelCut(
+        channels=channels,
+        strongest=strongest,
+        inputs=columns if table and columns < inputs else None,
+        mean_inputs=inputs > 1 and not table and not drawing.joins_inputs,
+        slices=drawing.slices(tuple(space)),
+        parts=parts,
+    )
+    return ChannelSheet(shape_of_kernel(shape, cut), cut, drawing, tiles, table, gates, blocks)

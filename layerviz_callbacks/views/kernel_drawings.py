@@ -38,6 +38,9 @@ class KernelDrawing(Protocol):
     joins_inputs: bool
     ground: int
 
+    def __hash__(self) -> int:
+        """Layouts are kept by it."""
+
     def fitter(self, space: tuple[int, ...]) -> Fitter:
         """What fits tiles to these kernels."""
 
@@ -50,7 +53,8 @@ class KernelDrawing(Protocol):
     def draw(self, shown: np.ndarray, scale: Scale, tiles: Tiles) -> np.ndarray:
         """Pictures `(out * in, height, width)`; of joined inputs `(out, height, width)`.
 
-        In colours: `(out, 3, height, width)`.
+        In colours: `(out, 3, height, width)`. They may be smaller than the tiles, by the whole factor
+        `tiles.enlarge`.
         """
 
     def key(self, scale: Scale, inputs: int) -> Key:
@@ -84,8 +88,8 @@ class TileKernels:
 
     def draw(self, shown: np.ndarray, scale: Scale, tiles: Tiles) -> np.ndarray:
         """See `KernelDrawing`."""
-        pictures = enlarge(scale.levels(shown), tiles.enlarge)
-        return pictures.reshape(-1, *pictures.shape[2:])
+        levels = scale.levels(shown)
+        return levels.reshape(-1, *levels.shape[2:])
 
     def key(self, scale: Scale, inputs: int) -> Key:
         """See `KernelDrawing`."""
@@ -108,7 +112,7 @@ class StripKernels(TileKernels):
 
     def draw(self, shown: np.ndarray, scale: Scale, tiles: Tiles) -> np.ndarray:
         """See `KernelDrawing`."""
-        return strips(super().draw(shown, scale, tiles))
+        return strips(enlarge(super().draw(shown, scale, tiles), tiles.enlarge))
 
     def notes(self, tiles: Tiles, cut: KernelCut, space: tuple[int, ...]) -> list[str]:
         """See `KernelDrawing`."""
@@ -182,7 +186,7 @@ class ColourTiles(TileKernels):
 
     def draw(self, shown: np.ndarray, scale: Scale, tiles: Tiles) -> np.ndarray:
         """See `KernelDrawing`."""
-        return signed_colours(shown, scale, factor=tiles.enlarge)
+        return signed_colours(shown, scale)
 
     def key(self, scale: Scale, inputs: int) -> Key:
         """See `KernelDrawing`."""
@@ -193,3 +197,5 @@ class ColourTiles(TileKernels):
 
 KERNEL_DRAWINGS: Mapping[int, KernelDrawing] = {1: CurveKernels(), 2: TileKernels(), 3: StripKernels()}
 """By the number of axes of space."""
+OVERLAID_CURVES = OverlaidCurves()
+COLOUR_TILES = ColourTiles()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from layerviz_callbacks.render import palette
 from layerviz_callbacks.render.bars import draw_bars, fit_bars
 from layerviz_callbacks.render.blocks import Blocks, fit_blocks
 from layerviz_callbacks.render.curve import curve_columns, draw_curves, panels
-from layerviz_callbacks.render.grid import cross_out, enlarge, grid, strips
+from layerviz_callbacks.render.grid import crossed_grid, enlarge, strips
 from layerviz_callbacks.render.layout import Fitter, Tiles, fit_panels, fit_tiles
 from layerviz_callbacks.render.scale import CENTRE, Scale
 from layerviz_callbacks.render.text import LINE_HEIGHT
@@ -119,7 +120,7 @@ class CurveMaps:
     ) -> np.ndarray:
         """See `MapDrawing`."""
         empty = panels(tiles.height, tiles.width, leading=values.shape[:2], scale=scale)
-        return grid(cross_out(draw_curves(empty, values, scale), crossed), tiles.columns)
+        return crossed_grid(draw_curves(empty, values, scale), crossed, tiles.columns)
 
     def key(self, scale: Scale) -> tuple[np.ndarray, str]:
         """See `MapDrawing`."""
@@ -155,9 +156,10 @@ class TileMaps:
         self, values: np.ndarray, scale: Scale, tiles: Tiles, *, crossed: np.ndarray, numbers: Sequence[int]
     ) -> np.ndarray:
         """See `MapDrawing`."""
-        pictures = enlarge(scale.levels(values), tiles.enlarge)
-        pictures = strips(pictures) if values.ndim == 5 else pictures
-        return grid(cross_out(pictures, crossed), tiles.columns, gap=tiles.gap)
+        pictures, factor = scale.levels(values), tiles.enlarge
+        if values.ndim == 5:
+            pictures, factor = strips(enlarge(pictures, factor)), 1
+        return crossed_grid(pictures, crossed, tiles.columns, gap=tiles.gap, factor=factor)
 
     def key(self, scale: Scale) -> tuple[np.ndarray, str]:
         """See `MapDrawing`."""
@@ -211,3 +213,9 @@ def _tiles(space: Sequence[int], *, slices: int = 1) -> Fitter:
 
 MAP_DRAWINGS: Mapping[int, MapDrawing] = {0: BarMaps(), 1: CurveMaps(), 2: TileMaps(), 3: StripMaps()}
 """By the number of axes of space."""
+
+
+@lru_cache(maxsize=1024)
+def fitted_blocks(space: tuple[int, ...], *, samples: int, channels: int, side: bool) -> Blocks:
+    """What the `fit` of this drawing finds; a network's layers have few shapes, and keep them."""
+    return MAP_DRAWINGS[len(space)].fit(space, samples=samples, channels=channels, side=side)

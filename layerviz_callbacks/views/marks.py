@@ -51,7 +51,6 @@ class Marks:
                 foot.
             noun: what a channel is called.
         """
-        mark = sheet.swatch(palette.DEAD) if ground is None else sheet.cross_swatch(ground)
         marked = "marked" if ground is None else "crossed out"
         entries = []
         for name, found, meaning in (
@@ -59,6 +58,7 @@ class Marks:
             ("constant", self.constant, "one value in all that is drawn"),
         ):
             if found.any():
+                mark = sheet.swatch(palette.DEAD) if ground is None else sheet.cross_swatch(ground)
                 words = f"{int(found.sum())} {name}"
                 entries.append((sheet.legend_entry(mark, words), f"{marked}: {words} ({meaning})"))
         return entries + self.strange_key(noun=noun)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from layerviz_callbacks.render.curve import draw_curves
 from layerviz_callbacks.render.grid import enlarge, mean_blocks
 from layerviz_callbacks.render.layout import fit_tiles
 from layerviz_callbacks.render.scale import Scale, as_floats, finite_range
+from layerviz_callbacks.snapshot import Snapshot
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
@@ -21,6 +24,20 @@ def can_be_small(inputs: Mapping[str, np.ndarray], samples: int) -> bool:
     if first is None or len(first) < samples or 0 in first.shape or first.dtype.kind not in "biuf":
         return False
     return first.ndim in (3, 4, 5)
+
+
+def thumbnails_of(snapshot: Snapshot, samples: int, side: int) -> tuple[np.ndarray, ...]:
+    """The `thumbnails` of a snapshot's inputs, made once for all its layers; read-only."""
+    return _made_once(weakref.ref(snapshot), samples, side)
+
+
+@lru_cache(maxsize=32)  # by a weak reference: it keeps no snapshot
+def _made_once(snapshot: weakref.ref[Snapshot], samples: int, side: int) -> tuple[np.ndarray, ...]:
+    standing = snapshot()
+    made = () if standing is None else tuple(thumbnails(standing.inputs, samples, side))
+    for small in made:
+        small.setflags(write=False)
+    return made
 
 
 def thumbnails(inputs: Mapping[str, np.ndarray], samples: int, side: int) -> list[np.ndarray]:

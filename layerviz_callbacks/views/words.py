@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:])")
 
 
+@lru_cache(maxsize=1024)
 def escape_markdown(text: str) -> str:
     r"""Text as Markdown that shows just these letters: no markup, no HTML, one line.
 
