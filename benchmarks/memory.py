@@ -1,12 +1,12 @@
 """What capture takes: the bytes that are copied, and what a run of 200 epochs leaves behind.
 
-    python benchmarks/memory.py
+    python benchmarks/memory.py [--epochs 1000]
 
 The first table: kernels and outputs of one recorded step of ResNet50 and VGG16 (Keras, 224 x 224 pixels, four
 samples, default views), copied whole and cut on the device to what is drawn. The second: fresh processes that
-train a small network with convolutions and an LSTM layer for 200 epochs, without the callback and with it
-recording each epoch: resident memory, threads, open files and live TensorFlow graphs at epochs 20, 100 and
-200, and how much more memory grew from 20 to 200 than without the callback. Linux (reads /proc).
+train a small network with convolutions and an LSTM layer for 200 epochs (or --epochs), without the callback and with
+it recording each epoch: resident memory, threads, open files and live TensorFlow graphs early, at half time and
+at the end, and how much more memory grew meanwhile than without the callback. Linux (reads /proc).
 """
 
 import argparse
@@ -184,6 +184,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a small model and few epochs")
+    parser.add_argument("--epochs", type=int, default=200, help="of the long runs (default: 200)")
     parser.add_argument("--run", nargs=4, help=argparse.SUPPRESS)  # the process that trains
     options = parser.parse_args()
     if options.run:
@@ -194,8 +195,9 @@ def main():
         copied_table(["MobileNet"], 64)
         growth_table(["lightning"], 4, [2, 3, 4])
     else:
+        epochs = options.epochs
         copied_table(["ResNet50", "VGG16"], 224)
-        growth_table(["keras", "lightning"], 200, [20, 100, 200])
+        growth_table(["keras", "lightning"], epochs, [max(1, epochs // 10), epochs // 2, epochs])
 
 
 if __name__ == "__main__":

@@ -199,7 +199,9 @@ def main():
         framework, seconds, cores = given.run[0], float(given.run[1]), int(given.run[2])
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-        size = {"rounds": 1, "epochs": 2} if given.quick else {"rounds": 5, "epochs": 6 if seconds < 2 else 3}
+        short = seconds < 2
+        size = {"rounds": 5 if short else 3, "epochs": 6 if short else 3}
+        size = {"rounds": 1, "epochs": 2} if given.quick else size
         print(json.dumps(measure(framework, seconds=seconds, **size)))
         return
     print(
