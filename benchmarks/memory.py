@@ -4,9 +4,9 @@
 
 The first table: kernels and outputs of one recorded step of ResNet50 and VGG16 (Keras, 224 x 224 pixels, four
 samples, default views), copied whole and cut on the device to what is drawn. The second: fresh processes that
-train a small network with convolutions and an LSTM layer for 200 epochs (or --epochs), without the callback and with
-it recording each epoch: resident memory, threads, open files and live TensorFlow graphs early, at half time and
-at the end, and how much more memory grew meanwhile than without the callback. Linux (reads /proc).
+train a small network with convolutions and an LSTM layer for 200 epochs (or --epochs), without the callback
+and with it recording each epoch: resident memory, threads, open files and live TensorFlow graphs early, at
+half time and at the end, and how much more memory grew meanwhile than without. Linux (reads /proc).
 """
 
 import argparse

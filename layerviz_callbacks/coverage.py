@@ -26,6 +26,7 @@ class Coverage:
         partial: pictured layers that one of the views had to leave out, as `(name, family)` with the reason.
         chosen: whether the user chose the layers; then the ones not chosen are not counted.
         inputs: the probe's inputs that cannot be pictured, with the reason.
+        others: what else a view that draws no layers had to leave out, as `(name, family)` with the reason.
     """
 
     pictured: tuple[str, ...]
@@ -33,6 +34,7 @@ class Coverage:
     partial: Mapping[tuple[str, str], str] = field(default_factory=dict)
     chosen: bool = False
     inputs: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def line(self) -> str:
         """One line for the log.
@@ -43,11 +45,11 @@ class Coverage:
         """
         total = len(self.pictured) + len(self.missing)
         kind = "chosen layers" if self.chosen else "layers"
-        parts = [f"{len(self.pictured)} of {total} {kind} pictured"]
+        parts = [f"{len(self.pictured)} of {total} {kind} pictured" if total else "no layers to be pictured"]
         if self.missing:
             reasons = [f"{_listed(names)} ({reason})" for reason, names in _by_reason(self.missing).items()]
             parts.append(f"{len(self.missing)} not: " + ", ".join(reasons))
-        for (family, reason), names in self._partial_by_reason().items():
+        for (family, reason), names in _names_by_reason({**self.partial, **self.others}).items():
             parts.append(f"no {family} of {_listed(names)} ({reason})")
         parts += [f"no picture of the probe's {name} ({reason})" for name, reason in self.inputs.items()]
         return "; ".join(parts)
@@ -61,15 +63,9 @@ class Coverage:
         ]
         rows += [
             f"| {escape_markdown(name)} | no {family}: {escape_markdown(reason)} |"
-            for (name, family), reason in self.partial.items()
+            for (name, family), reason in [*self.partial.items(), *self.others.items()]
         ]
         return "\n".join([escape_markdown(self.line()), "", "| layer | |", "|---|---|", *rows])
-
-    def _partial_by_reason(self) -> dict[tuple[str, str], list[str]]:
-        grouped: dict[tuple[str, str], list[str]] = {}
-        for (name, family), reason in self.partial.items():
-            grouped.setdefault((family, reason), []).append(name)
-        return grouped
 
 
 def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | None]]) -> Coverage:
@@ -79,6 +75,13 @@ def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | Non
         snapshot: shapes are enough, no arrays are needed.
         plan: each view with the names of its layers (None: it chooses by itself).
     """
+    others = {
+        (name, view.family): reason
+        for view, _ in plan
+        if not view.per_layer
+        for name, reason in view.refusals(snapshot).items()
+    }
+    plan = [(view, names) for view, names in plan if view.per_layer]
     chosen = all(names is not None for _, names in plan)
     pictured: list[str] = []
     missing: dict[str, str] = {}
@@ -90,7 +93,7 @@ def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | Non
             continue
         refusals = {view.family: reason for view in wanted if (reason := view.refusal(layer))}
         if not wanted:
-            missing[layer.name] = layer.refusal or NO_KERNEL
+            missing[layer.name] = layer.refusal or _not_wanted(layer, plan)
         elif len(refusals) == len(wanted):
             missing[layer.name] = _joined(layer, refusals)
         else:
@@ -100,7 +103,13 @@ def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | Non
                 {(layer.name, family): why for family, why in refusals.items() if family in expected}
             )
     inputs = {name: why for name, array in snapshot.inputs.items() if (why := probe_refusal(array))}
-    return Coverage(tuple(pictured), missing, partial, chosen, inputs)
+    return Coverage(tuple(pictured), missing, partial, chosen, inputs, others)
+
+
+def _not_wanted(layer: Layer, plan: Sequence[tuple[View, frozenset[str] | None]]) -> str:
+    """Why no view chose a layer by itself."""
+    refusals = [view.refusal(layer) for view, _ in plan] if layer.kernel_shape is not None else []
+    return "; ".join(dict.fromkeys(reason for reason in refusals if reason)) or NO_KERNEL
 
 
 def _expects(view: View, layer: Layer) -> bool:
@@ -114,6 +123,13 @@ def _joined(layer: Layer, refusals: Mapping[str, str]) -> str:
     if layer.refusal:
         return layer.refusal
     return "; ".join(dict.fromkeys(refusals.values()))
+
+
+def _names_by_reason(left_out: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], list[str]]:
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for (name, family), reason in left_out.items():
+        grouped.setdefault((family, reason), []).append(name)
+    return grouped
 
 
 def _by_reason(missing: Mapping[str, str]) -> dict[str, list[str]]:

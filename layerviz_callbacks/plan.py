@@ -55,12 +55,10 @@ def checked_views(views: Sequence[View] | None) -> list[View]:
             )
     for place, view in enumerate(views):
         for other in views[:place]:
-            if other is view or (
-                other.family == view.family and other.layers is None and view.layers is None
-            ):
+            if other is view or view.repeats(other):
                 raise ArgumentError(
                     f"views holds {type(view).__name__} twice: both would draw the same pictures. "
-                    "Leave one out, or give each its own layers=."
+                    f"Leave one out, or give each its own {'layers' if view.per_layer else 'outputs'}=."
                 )
     return list(views)
 
@@ -77,6 +75,9 @@ def plan_of(
     kernels = frozenset(entry.name for entry in entries if entry.has_kernel)
     plan: list[PlannedView] = []
     for view in views:
+        if not view.per_layer:
+            plan.append(PlannedView(view, None))
+            continue
         selector = view.layers if view.layers is not None else layers
         names = None if selector is None else select_entries(selector, entries)
         reads = kernels if names is None else names
@@ -114,4 +115,5 @@ def request_of(plan: Sequence[PlannedView], shapes: Snapshot) -> Request:
         outputs=needed("outputs"),
         kernel_cuts=kernel_cuts,
         output_cuts=output_cuts,
+        model_outputs=any("model outputs" in one.view.needs for one in plan),
     )

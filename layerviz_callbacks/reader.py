@@ -55,6 +55,7 @@ class Request:
         kernel_cuts: by `Layer.name` (that of a further kernel too), the part of a kernel that is enough.
         output_cuts: by `Layer.name` (that of a further call or output too), the part that is enough. What
             is not named in the two is copied whole.
+        model_outputs: the model's own outputs are needed. Where `outputs` are asked for, they come anyway.
     """
 
     kernels: frozenset[str] = frozenset()
@@ -62,6 +63,12 @@ class Request:
     outputs: frozenset[str] = frozenset()
     kernel_cuts: Mapping[str, KernelCut] = field(default_factory=dict)
     output_cuts: Mapping[str, OutputCut] = field(default_factory=dict)
+    model_outputs: bool = False
+
+    @property
+    def runs_model(self) -> bool:
+        """Whether the model must be run on the probe for it."""
+        return bool(self.outputs) or self.model_outputs
 
 
 class Reader(Protocol):

@@ -220,7 +220,8 @@ class Recorder:
         if not known:
             self._last_step = step
         plan = plan_of(self.views, self.layers, reader.entries())
-        shapes = reader.read(Request())
+        answers = any("model outputs" in planned.view.needs for planned in plan)
+        shapes = reader.read(Request(model_outputs=answers))
         covered = coverage(shapes, [(planned.view, planned.names) for planned in plan])
         if self._sinks is None:
             if log_dir is None:

@@ -551,8 +551,10 @@ def test_a_script_needs_no_guard_and_nothing_is_printed_at_its_end(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "once",
-        "1 filters/01_conv1 mine/01_conv1",
-        "2 filters/01_conv1 mine/01_conv1",
+        "1 filters/01_conv1",
+        "1 mine/01_conv1",
+        "2 filters/01_conv1",
+        "2 mine/01_conv1",
     ]
     assert done.stderr.splitlines() == [
         "layerviz: The view Mine is drawn in the training's own process, not in the drawing process: Mine is "

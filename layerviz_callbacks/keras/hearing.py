@@ -57,9 +57,10 @@ class Listener:
         wanted: the names of those whose outputs are wanted; of the others only shapes are kept.
         cuts: by `Heard.name`, the part of an output that is enough.
         take: what is done at once with a tensor that is wanted, see `cutting.output_tensors`.
+        model_outputs: whether the model's own outputs are wanted.
 
     Attributes:
-        wants_outputs: whether any outputs are wanted.
+        wants_outputs: whether the model's own outputs are wanted.
         heard: what the layers answered, in the order of the calls.
         channels_first_inputs: shapes of tensors that a layer took as `(sample, channel, *space)`.
     """
@@ -70,6 +71,8 @@ class Listener:
         wanted: frozenset[str] = frozenset(),
         cuts: Mapping[str, OutputCut] | None = None,
         take: Callable[..., Mapping[str, Any]] = output_tensors,
+        *,
+        model_outputs: bool = False,
     ) -> None:
         self._nodes = nodes
         self._wanted = wanted
@@ -78,7 +81,7 @@ class Listener:
         self._counts: dict[str, int] = {}
         self._channels_first: dict[int, Any] = {}  # by id; holds the tensor, so that no other gets its id
         self._place: Any = None
-        self.wants_outputs = bool(wanted)
+        self.wants_outputs = bool(wanted) or model_outputs
         self.heard: list[Heard] = []
         self.channels_first_inputs: set[tuple[int, ...]] = set()
 

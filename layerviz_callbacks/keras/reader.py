@@ -89,9 +89,9 @@ class KerasReader:
         _synchronize(self.model)
         outputs: dict[str, np.ndarray] = {}
         heard = self._heard
-        if request.outputs or heard is None:
+        if request.runs_model or heard is None:
             try:
-                passed = self._pass(request) if request.outputs else self._shapes(self._nodes)
+                passed = self._pass(request) if request.runs_model else self._shapes(self._nodes)
             except NotBuiltError as error:
                 raise ArgumentError(self._not_built(error.name)) from None
             heard, outputs = passed.heard, passed.outputs
@@ -140,8 +140,10 @@ class KerasReader:
             except (LayerVizError, NotBuiltError):
                 raise
             except Exception as error:  # noqa: BLE001
-                return self._without_trace(Listener(self._nodes, wanted, cuts, copied_output), error)
-        listener = Listener(self._nodes, wanted, cuts, copied_output)
+                return self._without_trace(
+                    Listener(self._nodes, wanted, cuts, copied_output, model_outputs=True), error
+                )
+        listener = Listener(self._nodes, wanted, cuts, copied_output, model_outputs=True)
         return run_eagerly(self.model, self.probe, self._nodes, listener)
 
     def _is_worth_a_trace(self) -> bool:
@@ -155,7 +157,10 @@ class KerasReader:
         return bool(keras.backend.backend() == "tensorflow") and loops_in_python(nodes)
 
     def _compiled(self, wanted: frozenset[str], cuts: Any) -> CompiledPass:
-        return CompiledPass(self.model, self.probe, self._nodes, lambda: Listener(self._nodes, wanted, cuts))
+        def listener() -> Listener:
+            return Listener(self._nodes, wanted, cuts, model_outputs=True)
+
+        return CompiledPass(self.model, self.probe, self._nodes, listener)
 
     def _check_complete(self, passed: Pass) -> None:
         """Raise where a trace did not come by a layer that an eager pass heard."""

@@ -98,7 +98,7 @@ class TorchReader:
         outputs: dict[str, np.ndarray] = {}
         with undisturbed(self.model):
             weights = [read_weights(one, request) for one in listed]
-            if request.outputs or self._last is None:
+            if request.runs_model or self._last is None:
                 self._last, outputs = self._run(layers, request)
         if self._by_operation is None and self._listen_to_operations(layers, self._last):
             with undisturbed(self.model):

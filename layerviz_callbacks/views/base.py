@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import ClassVar
 
 from layerviz_callbacks.cut import KernelCut, OutputCut
@@ -21,11 +23,13 @@ class View(ABC):
         every_n_epochs: how often; None: as often as the callback records.
 
     A view of your own sets `family` (the group in TensorBoard) and `needs`, and writes `refusal` and
-    `draw_layer`.
+    `draw_layer`. One that draws no layers but what the model itself answers sets `per_layer = False`, and
+    writes `draw` and `refusals`.
     """
 
     family: ClassVar[str]
-    needs: ClassVar[frozenset[str]]  # of "kernels", "weights", "outputs"
+    needs: ClassVar[frozenset[str]]  # of "kernels", "weights", "outputs", "model outputs"
+    per_layer: ClassVar[bool] = True
 
     def __init__(self, *, layers: Selector | None = None, every_n_epochs: int | None = None) -> None:
         check_selector(layers)
@@ -36,6 +40,14 @@ class View(ABC):
     @abstractmethod
     def refusal(self, layer: Layer) -> str:
         """Why this layer cannot be drawn, in words; empty where it can."""
+
+    def refusals(self, snapshot: Snapshot) -> Mapping[str, str]:
+        """What cannot be drawn though it was asked for and is no layer, by name, with the reason in words."""
+        return {}
+
+    def repeats(self, other: View) -> bool:
+        """Whether both would draw the same pictures, whatever the model."""
+        return self.family == other.family and self.layers is None and other.layers is None
 
     def kernel_cut(self, layer: Layer, snapshot: Snapshot) -> KernelCut:
         """The part of this layer's kernel that is drawn, found from shapes alone; default: all of it."""
@@ -72,5 +84,11 @@ class View(ABC):
 
     def tag(self, layer: Layer, snapshot: Snapshot) -> str:
         """`family/NN_layer`: NN is the layer's place, so that sorting by name is the model's order."""
-        digits = max(2, len(str(max(entry.place for entry in snapshot))))
+        digits = _digits(weakref.ref(snapshot))
         return f"{self.family}/{layer.place:0{digits}d}_{layer.name}"
+
+
+@lru_cache(maxsize=32)  # by a weak reference: it keeps no snapshot
+def _digits(snapshot: weakref.ref[Snapshot]) -> int:
+    """How many digits the greatest place has."""
+    return max(2, len(str(max(entry.place for entry in snapshot() or ()))))

@@ -95,7 +95,7 @@ class LegacyReader:
         """
         outputs: dict[str, np.ndarray] = {}
         listener = self._heard
-        if request.outputs or listener is None:
+        if request.runs_model or listener is None:
             listener = Listener(self._nodes, request.outputs, request.output_cuts)
             try:
                 outputs = self._named_outputs(self._run(listener))
