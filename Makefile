@@ -1,5 +1,6 @@
 # make demo   trains on real digits in Keras and in Lightning and shows where the pictures are
 # make test   sets everything up and runs all tests (two cores: a few minutes)
+# make test-all  the same with what takes longer: Lightning's own launchers of several processes
 # make check  style and types
 # make docs   the pictures of the README, anew
 
@@ -8,13 +9,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test check docs wheel clean
+.PHONY: demo test test-all check docs wheel clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/python -m layerviz_callbacks demo --out $(DEMO)
 
 test: $(VENV)/dev.done
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test-all: $(VENV)/dev.done
+	LAYERVIZ_TEST_ALL=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: $(VENV)/dev.done
 	$(BIN)/ruff check .

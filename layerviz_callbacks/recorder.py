@@ -52,7 +52,8 @@ class Recorder:
         views: what to draw; None: filters and feature maps.
         every_n_epochs: record after every so many epochs (and after the last).
         every_n_steps: record after every so many optimizer steps instead.
-        on_error: "warn": a fault during training is logged once and training goes on; "raise".
+        on_error: "warn": a fault during training is logged once and training goes on; "raise": it is raised,
+            one of drawing beside the training when the next step is recorded or training ends.
         worker: "thread": pictures are drawn and written beside the training, in a thread; "process": drawn
             in another process; None: training waits for them.
         budget: the share of the training's time that pictures may take, or a `Budget`; None: any.

@@ -64,7 +64,8 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         every_n_epochs: record after every so many epochs, and after the last.
         every_n_steps: record after every so many optimizer steps instead. Keras then waits for each
             batch, as with every callback that looks at batches.
-        on_error: "warn": a fault during training is logged once and training goes on; "raise".
+        on_error: "warn": a fault during training is logged once and training goes on; "raise": it is raised,
+            one of drawing beside the training when the next step is recorded or training ends.
         worker: "thread": pictures are drawn beside the training, in a thread; "process": in another process;
             None: training waits for them.
         budget: the share of the training's time that pictures may take: where they would take more, and more

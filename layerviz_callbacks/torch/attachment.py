@@ -48,7 +48,8 @@ def attach(
         views: what to draw; None: filters and feature maps.
         every_n_epochs: record after every so many epochs.
         every_n_steps: count optimizer steps instead: `record(step)` after each of them.
-        on_error: "warn": a fault during training is logged once and training goes on; "raise".
+        on_error: "warn": a fault during training is logged once and training goes on; "raise": it is raised,
+            one of drawing beside the training when the next step is recorded or training ends.
         worker: "thread": pictures are drawn beside the training, in a thread; "process": in another process;
             None: training waits for them.
         budget: the share of the training's time that pictures may take, or a `layerviz_callbacks.Budget`;
