@@ -66,10 +66,13 @@ class Recording:
 
     def begin(self, *, initial: bool) -> None:
         """Picture the probe, and the model before training where it still is `initial`."""
-        snapshot = self.reader.read(request_of(self._plan, self._shapes)) if initial else self._shapes
-        shown = replace(snapshot, step=0, when="before training" if initial else "")
-        self._recorded += initial
-        self._worker.submit(Job(shown, self._plan if initial else [], probe=True, keep=True))
+        snapshot = self._read(self._plan) if initial else None
+        if snapshot is None:  # the probe can be pictured all the same
+            job = Job(replace(self._shapes, step=0), [], probe=True, keep=True)
+        else:
+            shown = replace(snapshot, step=0, when="before training")
+            job = Job(shown, self._plan, probe=True, keep=True)
+        self._worker.submit(job)
         self._meter = Meter()
 
     def record(
@@ -132,14 +135,19 @@ class Recording:
     def _read_and_hand_over(
         self, step: int, plan: Sequence[PlannedView], when: str, metrics: Mapping[str, float] | None
     ) -> None:
+        snapshot = self._read(plan)
+        if snapshot is not None:
+            snapshot = replace(snapshot, step=step, when=when, metrics=dict(metrics or {}))
+            self._worker.submit(Job(snapshot, plan))
+
+    def _read(self, plan: Sequence[PlannedView]) -> Snapshot | None:
         try:
             snapshot = self.reader.read(request_of(plan, self._shapes))
         except Exception as error:  # noqa: BLE001  any fault of ours must leave the training alone
             self._policy.fault("reading the model", error)
-            return
+            return None
         self._recorded += 1
-        snapshot = replace(snapshot, step=step, when=when, metrics=dict(metrics or {}))
-        self._worker.submit(Job(snapshot, plan))
+        return snapshot
 
     def _draw_less(self, told: str) -> None:
         """Tell what the budget leaves out from now on, and go on with views that draw less."""

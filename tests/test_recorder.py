@@ -297,3 +297,20 @@ def test_full_memory_is_told_with_what_to_do(caplog):
     reader.fail_with = MemoryError()
     recorder.epoch_end(1)
     assert "show fewer samples, such as x_val[:2]" in caplog.text
+
+
+class FailsAtStep0(CountingReader):
+    """Gives the shapes, and fails the first time that outputs are wanted."""
+
+    def read(self, request):
+        self.fail_with = MemoryError("8 GB") if len(self.requests) == 1 else None
+        return super().read(request)
+
+
+def test_a_model_that_cannot_be_read_at_step_0_is_read_at_the_next_ones(caplog):
+    sink = ListSink()
+    train(recorder_of(sink), FailsAtStep0(), 2)
+    assert sink.steps("shapes/01_conv1") == [1, 2]
+    assert sink.steps("probe/input") == [0]
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "this step is left out and training goes on" in record.getMessage()
