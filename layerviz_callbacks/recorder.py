@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from layerviz_callbacks.budget import Budget
 from layerviz_callbacks.coverage import Coverage, coverage
 from layerviz_callbacks.errors import (
     ArgumentError,
-    CallbackInUseError,
     LayerVizError,
     ReadingError,
     check_choice,
@@ -21,6 +19,7 @@ from layerviz_callbacks.errors import (
 )
 from layerviz_callbacks.failure import FailurePolicy
 from layerviz_callbacks.messages import logger
+from layerviz_callbacks.one_thread import OneThread
 from layerviz_callbacks.plan import checked_views, plan_of
 from layerviz_callbacks.reader import Reader, Request
 from layerviz_callbacks.recording import Recording
@@ -87,7 +86,7 @@ class Recorder:
         self._policy = FailurePolicy(on_error)
         self._sinks = None if log_dir is None else sink_of(log_dir)
         self._training: _Training | None = None
-        self._owner: dict[str, int] = {}
+        self._thread = OneThread()
         self._last_model: Any = None
         self._last_step = 0
 
@@ -139,11 +138,11 @@ class Recorder:
             SinkError: `log_dir` cannot be written.
             CallbackInUseError: another thread is training with the same callback now.
         """
-        self._claim()
+        self._thread.take()
         try:
             return self._begin(reader, step=step, total=total, log_dir=log_dir, initial=initial)
         except Exception as error:
-            self._release()
+            self._thread.leave()
             if isinstance(error, LayerVizError) and not isinstance(error, ReadingError):
                 raise
             self._policy.fault(
@@ -151,7 +150,7 @@ class Recorder:
             )
             return None
         except BaseException:
-            self._release()
+            self._thread.leave()
             raise
 
     def epoch_end(
@@ -202,7 +201,7 @@ class Recorder:
                 raise
             logger().error("Drawing ended with %s: %s", type(error).__name__, error, exc_info=error)
         finally:
-            self._release()
+            self._thread.leave()
         logger().info("%s. Pictures: %s", training.recording.bill(), self.location)
 
     def _begin(
@@ -216,7 +215,7 @@ class Recorder:
     ) -> Coverage:
         if self._training is not None:  # the last training ended by an exception, so nobody called end()
             self.end()
-            self._claim()
+            self._thread.take()
         known = self._last_model is not None and self._last_model() is reader.model
         if not known:
             self._last_step = step
@@ -245,20 +244,9 @@ class Recorder:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, or one in another process, starts fresh: it knows the options and no training."""
-        return {**vars(self), "_training": None, "_last_model": None, "_last_step": 0, "_owner": {}}
-
-    def _claim(self) -> None:
-        here = threading.get_ident()
-        owner = self._owner.setdefault("thread", here)  # atomic: two threads cannot both get it
-        if owner != here and any(thread.ident == owner for thread in threading.enumerate()):
-            raise CallbackInUseError(
-                "This callback is recording another training now, in another thread. "
-                "Make one callback a training: LayerVizCallback(...) again, with a log_dir of its own."
-            )
-        self._owner["thread"] = here
-
-    def _release(self) -> None:
-        self._owner.pop("thread", None)
+        return {
+            **vars(self), "_training": None, "_last_model": None, "_last_step": 0, "_thread": OneThread(),
+        }  # fmt: skip
 
 
 def _weak(model: Any) -> Any:

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "layerviz_callbacks"
 
 FLOORS = {
     "errors": 0, "messages": 0, "kinds": 0, "metering": 0, "safe_names": 0,
-    "render": 1, "failure": 1, "budget": 1, "probe": 1, "selection": 1,
+    "render": 1, "failure": 1, "one_thread": 1, "budget": 1, "probe": 1, "selection": 1,
     "cut": 2, "export": 2, "picture": 2,
     "snapshot": 3,
     "reader": 4, "views": 4, "sinks": 4,

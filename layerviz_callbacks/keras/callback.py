@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 import keras
 
 from layerviz_callbacks.budget import Budget
-from layerviz_callbacks.errors import CallbackInUseError
 from layerviz_callbacks.keras.reading import BuildingReader, is_legacy, reader_of
 from layerviz_callbacks.messages import logger
+from layerviz_callbacks.one_thread import OneThread
 from layerviz_callbacks.probe import Probe, to_numpy
 from layerviz_callbacks.recorder import Recorder
 from layerviz_callbacks.selection import Selector
@@ -25,7 +24,6 @@ from layerviz_callbacks.views import View
 class _Fit:
     """What belongs to one call of `fit`; the callback's own `model` may be another thread's by now."""
 
-    thread: int
     reader: BuildingReader
     epochs: int | None
     begun: bool = False
@@ -108,6 +106,7 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             worker=worker,
             budget=budget,
         )
+        self._thread = OneThread()
         self._fit: _Fit | None = None
         if every_n_steps is not None:
             # On the object, not the class: Keras runs batches asynchronously only as long as no callback
@@ -120,13 +119,12 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         Raises:
             CallbackInUseError: another thread is training with this object now.
         """
-        self._refuse_other_thread()
         reader = reader_of(self.model, self.probe)
-        self._fit = _Fit(threading.get_ident(), reader, (self.params or {}).get("epochs"))
+        self._thread.take()
+        self._fit = _Fit(reader, (self.params or {}).get("epochs"))
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Begin with the model as it is before the first epoch; `initial_epoch` is known only now."""
-        self._refuse_other_thread()
         fit = self._fit
         if fit is None:
             return
@@ -161,6 +159,7 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         if self._fit is not None:
             self.recorder.end()
             self._fit = None
+            self._thread.leave()
 
     def _implements_train_batch_hooks(self) -> bool:  # the three: asked by Keras 2 alone
         return _overrides(
@@ -205,16 +204,6 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         on_jax = keras.backend.backend() == "jax" and not is_legacy(model)
         iterations = None if on_jax else _iterations(model)
         return counted if iterations is None else iterations
-
-    def _refuse_other_thread(self) -> None:
-        fit = self._fit
-        if fit is None or fit.thread == threading.get_ident():
-            return
-        if any(thread.ident == fit.thread for thread in threading.enumerate()):
-            raise CallbackInUseError(
-                "This LayerVizCallback is recording another fit now, in another thread. Make one callback a "
-                "fit: LayerVizCallback(..., log_dir=...) again, with a log_dir of its own."
-            )
 
 
 def _overrides(callback: Any, *hooks: str) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from layerviz_callbacks.budget import Budget
-from layerviz_callbacks.errors import CallbackInUseError
 from layerviz_callbacks.lightning.batches import copied, first_samples, is_restorable
 from layerviz_callbacks.lightning.entry import Entry, Forward, check_forward
 from layerviz_callbacks.lightning.fitting import Fit, Taken, first_process_samples, is_last_epoch, metrics_of
@@ -20,6 +19,7 @@ from layerviz_callbacks.lightning.processes import JointReader
 from layerviz_callbacks.lightning.sharded import reader_of
 from layerviz_callbacks.lightning.strategies import processes_of
 from layerviz_callbacks.messages import logger
+from layerviz_callbacks.one_thread import OneThread
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.recorder import Recorder
 from layerviz_callbacks.selection import Selector
@@ -27,7 +27,16 @@ from layerviz_callbacks.sinks import Sink
 from layerviz_callbacks.views import View
 
 _SAMPLES = 4  # taken from the data where no probe is given
-_OF_A_RUN = {"_recorder", "_folder", "_fits", "_taken", "_module", "_writes"}  # copies start without these
+# copies start without these
+_OF_A_RUN = {
+    "_recorder",
+    "_folder",
+    "_now",
+    "_thread",
+    "_taken",
+    "_module",
+    "_writes",
+}  # copies start without these
 _OF_A_TRAINER = {"log", "log_dict"}  # methods of the module, that a trainer puts on its callbacks
 
 
@@ -106,7 +115,8 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         self._recorder = Recorder(log_dir=self._log_dir, **self._options)  # type: ignore[arg-type]
         self._writes = True  # this is the process that writes, as far as is known
         self._folder: str | None = None  # of the trainer's logger, where that is used
-        self._fits: dict[str, Fit] = {}  # the one that goes on now, if any
+        self._thread = OneThread()
+        self._now: Fit | None = None  # the training that goes on, if any
         self._taken: Taken | None = None  # kept after the fit, for checkpoints that are written then
         self._module: Callable[[], Any] | None = None  # a weak reference to the one that was trained last
 
@@ -141,18 +151,12 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         """
         if str(getattr(stage, "value", stage)) != "fit":
             return
-        fit = Fit(trainer)
-        holder = self._fits.setdefault("now", fit)  # atomic: two threads cannot both get it
-        if holder is not fit and holder.thread != fit.thread and holder.alive:
-            raise CallbackInUseError(
-                "This LayerVizCallback is recording another training now, in another thread. "
-                "Make one callback for each trainer, with a log_dir of its own."
-            )
-        self._fits["now"] = fit
+        self._thread.take()
+        self._now = Fit(trainer)
         if self._module is None or self._module() is not pl_module:
             self._taken = None  # a training of the same module goes on with its samples
         if trainer.fast_dev_run:
-            del self._fits["now"]
+            self._leave()
             logger().info("fast_dev_run: no pictures are made, and no folder.")
 
     def on_validation_batch_start(
@@ -217,7 +221,7 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
             self._taken = Taken(state_dict["batch"], from_validation=state_dict["from_validation"])
 
     def _fit(self, trainer: Any) -> Fit | None:
-        fit = self._fits.get("now")
+        fit = self._now
         return fit if fit is not None and fit.trainer is trainer else None
 
     def _keep(self, trainer: Any, batch: Any, *, from_validation: bool) -> None:
@@ -264,4 +268,8 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         fit = self._fit(trainer)
         if fit is not None:
             self._recorder.end()
-            self._fits.pop("now", None)
+            self._leave()
+
+    def _leave(self) -> None:
+        self._now = None
+        self._thread.leave()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +26,6 @@ class Fit:
 
     Attributes:
         trainer: Lightning's.
-        thread: where it runs.
         reader: reads the model; None until the first batch.
         epoch: the last epoch that ended.
         metrics: what was reported of it.
@@ -36,17 +34,11 @@ class Fit:
     """
 
     trainer: Any
-    thread: int = field(default_factory=threading.get_ident)
     reader: JointReader | None = None
     epoch: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     told_last: bool = False
     step: int = 0
-
-    @property
-    def alive(self) -> bool:
-        """Its thread still runs."""
-        return any(thread.ident == self.thread for thread in threading.enumerate())
 
 
 def first_process_samples(processes: Processes, taken: Taken | None) -> Taken | None:
