@@ -11,7 +11,7 @@ import numpy as np
 from layerviz_callbacks.cut import OutputCut
 from layerviz_callbacks.errors import is_out_of_memory
 from layerviz_callbacks.keras.cutting import Tensors, output_tensors
-from layerviz_callbacks.keras.fitting import call_error, check_fits, fails_in_evaluation, model_inputs
+from layerviz_callbacks.keras.fitting import check_fits, failed_pass, model_inputs
 from layerviz_callbacks.keras.hearing import Heard, Listener, complete
 from layerviz_callbacks.keras.hosted import cut_output_view, view_of
 from layerviz_callbacks.keras.isolation import isolated
@@ -53,24 +53,13 @@ def run_eagerly(model: Any, probe: Probe, nodes: Sequence[Node], listener: Liste
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            if _works_in_training_mode(model, probe):
-                raise fails_in_evaluation(model, error) from error
-            raise call_error(model, probe, error) from error
+            raise failed_pass(model, model, probe, error) from error
         outputs = named_outputs(model, nodes, output) if listener.wants_outputs else {}
         return Pass(
             heard=[complete(one, one.tensors) for one in listener.heard],
             outputs={name: copied(tensor) for name, tensor in outputs.items()},
             channels_first_inputs=listener.channels_first_inputs,
         )
-
-
-def _works_in_training_mode(model: Any, probe: Probe) -> bool:
-    """Whether the model takes the probe with `training=True`: then the probe is not at fault."""
-    try:
-        model(model_inputs(model, probe), training=True)
-    except Exception:  # noqa: BLE001  it fails there, too
-        return False
-    return True
 
 
 def copied_output(tensor: Any, cut: OutputCut | None, *, channel_axis: int) -> Mapping[str, np.ndarray]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import keras
 import numpy as np
 
-from layerviz_callbacks.errors import ProbeError, ReadingError, did_you_mean
+from layerviz_callbacks.errors import LayerVizError, ProbeError, ReadingError, did_you_mean
 from layerviz_callbacks.probe import Probe
 
 Shape = tuple[Any, ...]
@@ -48,8 +48,55 @@ def check_fits(model: Any, probe: Probe) -> None:
         _check_dtype(label, given, keras.backend.standardize_dtype(tensor.dtype))
 
 
-def call_error(model: Any, probe: Probe, error: Exception) -> ProbeError:
-    """The error of a model that could not be called with the probe."""
+def failed_pass(model: Any, declared: Any, probe: Probe, error: Exception) -> LayerVizError:
+    """The error of a model that could not be called with the probe; to be asked inside an isolation.
+
+    Args:
+        model: the model.
+        declared: what declares its inputs: itself, or a stand-in.
+        probe: what it was called with.
+        error: what came of it.
+    """
+    try:
+        model(model_inputs(declared, probe), training=True)
+    except Exception:  # noqa: BLE001  it fails there, too: the probe is at fault
+        return _call_error(declared, probe, error)
+    return ReadingError(
+        f"The model {model.name!r} fails in evaluation mode, though not in training mode. Pictures are made "
+        "in evaluation mode: see to it that model(x, training=False) works. "
+        f"What Keras said: {type(error).__name__}: {error}"
+    )
+
+
+def not_built(model: Any, probe: Probe, name: str) -> str:
+    """What to say of a model whose layer of that name has no weights yet."""
+    arrays = list(probe.arrays.values())
+    call = "model(x_val[:1])"
+    build = f"model.build({(None, *arrays[0].shape[1:])}) or {call}" if len(arrays) == 1 else call
+    keras_module = "keras" if isinstance(model, keras.Model) else "tf_keras"
+    return (
+        f"The model {model.name!r} is not built yet: its layer {name!r} has no weights. "
+        f"Type {build} first, or begin the model with {keras_module}.Input(...)."
+    )
+
+
+def displayed_inputs(probe: Probe, channels_first: Set[Shape]) -> dict[str, np.ndarray]:
+    """The probe's inputs as they are displayed, channels last.
+
+    Args:
+        probe: the probe.
+        channels_first: the shapes of the tensors that a layer took as `(sample, channel, *space)`.
+    """
+    shown = probe.shown()
+    if shown is not None:
+        return shown
+    return {
+        name: np.moveaxis(array, 1, -1) if array.shape in channels_first else array
+        for name, array in probe.arrays.items()
+    }
+
+
+def _call_error(model: Any, probe: Probe, error: Exception) -> ProbeError:
     shapes = {name: (array.shape, str(array.dtype)) for name, array in probe.arrays.items()}
     given = next(iter(shapes.values())) if len(shapes) == 1 else shapes
     declared = _declared(model)
@@ -62,15 +109,6 @@ def call_error(model: Any, probe: Probe, error: Exception) -> ProbeError:
     return ProbeError(
         f"The model {model.name!r} cannot be called with the probe of shape and dtype {given}.{expects} "
         f"Pass samples exactly as the model is trained with them, for example x_val[:4]. "
-        f"What Keras said: {type(error).__name__}: {error}"
-    )
-
-
-def fails_in_evaluation(model: Any, error: Exception) -> ReadingError:
-    """The error of a model that takes the probe with `training=True`, and fails with `training=False`."""
-    return ReadingError(
-        f"The model {model.name!r} fails in evaluation mode, though not in training mode. Pictures are made "
-        "in evaluation mode: see to it that model(x, training=False) works. "
         f"What Keras said: {type(error).__name__}: {error}"
     )
 

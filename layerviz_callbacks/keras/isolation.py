@@ -26,7 +26,7 @@ def isolated(model: Any) -> Iterator[None]:
     """
     backend = keras.backend.backend()
     with ExitStack() as stack:
-        stack.enter_context(_python_and_numpy_random_kept())
+        stack.enter_context(python_and_numpy_random_kept())
         stack.enter_context(_keras_globals_kept())
         stack.enter_context(_losses_kept(model))
         if backend == "tensorflow":
@@ -49,7 +49,8 @@ def fixed_seeds(model: Any) -> list[tuple[Any, Any]]:
 
 
 @contextmanager
-def _python_and_numpy_random_kept() -> Iterator[None]:
+def python_and_numpy_random_kept() -> Iterator[None]:
+    """The process-wide generators of Python and NumPy: the same state inside each time, put back after."""
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002  the user's global one
     random.seed(_SEED)
     np.random.seed(_SEED)  # noqa: NPY002

@@ -18,6 +18,7 @@ from layerviz_callbacks.keras.kernels import (
     own_variables,
     parameter_kernel,
 )
+from layerviz_callbacks.keras.naming import attribute_names, first_free, is_auto_named, unique_names
 
 _TRACKED = ("_layers", "_operations", "_modules", "_trainable_variables", "_non_trainable_variables")
 
@@ -88,7 +89,7 @@ def walk(model: Any) -> list[Node]:
         names = _local_names(container, layers)
         taken = set(names)
         for parameter in parameters:
-            name = _first_free(_parameter_name(container, parameter), taken)
+            name = first_free(_parameter_name(container, parameter), taken)
             taken.add(name)
             yield Node(prefix + name, parameter)
         for layer, name in zip(layers, names, strict=True):
@@ -130,50 +131,17 @@ def _is_graph(container: Any) -> bool:
 def _local_names(container: Any, layers: list[Any]) -> list[str]:
     attributes = {} if _is_graph(container) else _attribute_names(container)
     wrapper = isinstance(container, keras.layers.Bidirectional)  # it renames what it wraps: "forward_lstm_7"
-    given = [None if wrapper or _is_auto_named(layer) else layer.name for layer in layers]
-    taken = {name for name in given if name is not None}
-    names: list[str] = []
-    for layer, name in zip(layers, given, strict=True):
-        if name is None or name in names:
-            wanted = name or attributes.get(id(layer)) or _snake_case(type(layer).__name__)
-            name = _first_free(wanted, taken.union(names))
-        names.append(name)
-    return names
 
+    def kind(layer: Any) -> str:
+        return _snake_case(type(layer).__name__)
 
-def _first_free(wanted: str, taken: set[str]) -> str:
-    name, number = wanted, 0
-    while name in taken:
-        number += 1
-        name = f"{wanted}_{number}"
-    return name
-
-
-def _is_auto_named(layer: Any) -> bool:
-    pattern = re.escape(_snake_case(type(layer).__name__)) + r"(_\d+)?"
-    if not re.fullmatch(pattern, layer.name):
-        return False
-    arguments = getattr(getattr(layer, "_auto_config", None), "config", None) or {}
-    return arguments.get("name") is None  # a user may write name="dense_1", and a loaded model has its names
+    given = [None if wrapper or is_auto_named(layer, kind(layer)) else layer.name for layer in layers]
+    return unique_names(layers, given, lambda layer: attributes.get(id(layer)) or kind(layer))
 
 
 def _attribute_names(container: Any, kind: type = keras.layers.Layer) -> dict[int, str]:
-    """The attribute that holds each layer: "conv", or "blocks.0" for one in a list or dict."""
-    names: dict[int, str] = {}
     members = {**vars(container), **(vars(container).get("_modules") or {})}  # _modules: PyTorch backend
-    for attribute, value in members.items():
-        if attribute in _TRACKED or attribute.startswith("_self_"):
-            continue
-        if isinstance(value, (list, tuple)):
-            parts = {f".{place}": part for place, part in enumerate(value)}
-        elif isinstance(value, dict):
-            parts = {f".{key}": part for key, part in value.items()}
-        else:
-            parts = {"": value}
-        for suffix, part in parts.items():
-            if isinstance(part, kind):
-                names.setdefault(id(part), attribute.strip("_") + suffix)
-    return names
+    return attribute_names(members, kind, left_out=_TRACKED)
 
 
 def _snake_case(name: str) -> str:

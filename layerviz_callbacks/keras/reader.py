@@ -12,6 +12,7 @@ from layerviz_callbacks.errors import ArgumentError, LayerVizError
 from layerviz_callbacks.keras.assembly import layers_of, wanted_kernels
 from layerviz_callbacks.keras.capture import Pass, copied_output, run_eagerly
 from layerviz_callbacks.keras.compilation import CompiledPass, loops_in_python
+from layerviz_callbacks.keras.fitting import displayed_inputs, not_built
 from layerviz_callbacks.keras.hearing import Heard, Listener
 from layerviz_callbacks.keras.kernel_reading import KernelReader
 from layerviz_callbacks.keras.names import Node, walk
@@ -77,7 +78,7 @@ class KerasReader:
         """Raise `ArgumentError`, with what to type, where the model's weights are not made yet."""
         name = self.unbuilt()
         if name:
-            raise ArgumentError(self._not_built(name))
+            raise ArgumentError(not_built(self.model, self.probe, name))
 
     def read(self, request: Request) -> Snapshot:
         """Run the probe once (for outputs, or for shapes not known yet) and copy what was asked for.
@@ -93,7 +94,7 @@ class KerasReader:
             try:
                 passed = self._pass(request) if request.runs_model else self._shapes(self._nodes)
             except NotBuiltError as error:
-                raise ArgumentError(self._not_built(error.name)) from None
+                raise ArgumentError(not_built(self.model, self.probe, error.name)) from None
             heard, outputs = passed.heard, passed.outputs
             self._channels_first_inputs = passed.channels_first_inputs
             self._heard = [one.without_arrays() for one in heard]
@@ -105,7 +106,12 @@ class KerasReader:
         for place, node in enumerate(self._nodes, start=1):
             for layer in layers_of(node, place, by_node.get(node.name, []), request, kernels):
                 layers[layer.name] = layer
-        return Snapshot(layers=layers, probe=self.probe, inputs=self._inputs(), outputs=outputs)
+        return Snapshot(
+            layers=layers,
+            probe=self.probe,
+            inputs=displayed_inputs(self.probe, self._channels_first_inputs),
+            outputs=outputs,
+        )
 
     @cached_property
     def _nodes(self) -> list[Node]:
@@ -180,24 +186,6 @@ class KerasReader:
             self.model.name, type(error).__name__, str(error).strip().partition("\n")[0],
         )  # fmt: skip
         return passed
-
-    def _inputs(self) -> dict[str, np.ndarray]:
-        shown = self.probe.shown()
-        if shown is not None:
-            return shown
-        return {
-            name: np.moveaxis(array, 1, -1) if array.shape in self._channels_first_inputs else array
-            for name, array in self.probe.arrays.items()
-        }
-
-    def _not_built(self, name: str) -> str:
-        arrays = list(self.probe.arrays.values())
-        call = "model(x_val[:1])"
-        build = f"model.build({(None, *arrays[0].shape[1:])}) or {call}" if len(arrays) == 1 else call
-        return (
-            f"The model {self.model.name!r} is not built yet: its layer {name!r} has no weights. "
-            f"Type {build} first, or begin the model with keras.Input(...)."
-        )
 
 
 def _synchronize(model: Any) -> None:

@@ -39,7 +39,7 @@ def nothing_built(model: Any) -> Iterator[None]:
         for layer in unbuilt:
             has_state = not utils.is_default(layer.build)
             if has_state or any(not inner.built for inner in layer._layers):
-                stack.enter_context(replaced(layer, "_maybe_build", _refusal_to_build(layer.name)))
+                stack.enter_context(replaced(layer, "_maybe_build", refusal_to_build(layer.name)))
         yield
 
 
@@ -64,7 +64,9 @@ def _is_array(output: Any) -> bool:
     return "string" not in str(output.dtype) and getattr(output.shape, "rank", 0) is not None
 
 
-def _refusal_to_build(name: str) -> Callable[..., None]:
+def refusal_to_build(name: str) -> Callable[..., None]:
+    """What takes the place of a layer's building in a pass: it raises `NotBuiltError`."""
+
     def refuse(*_: Any, **__: Any) -> None:
         raise NotBuiltError(name)
 

@@ -15,16 +15,7 @@ import tf_keras
 from layerviz_callbacks.cut import OutputCut, Taken
 from layerviz_callbacks.keras.legacy.cutting import copied_part
 from layerviz_callbacks.keras.legacy.names import Node
-
-
-class NotBuiltError(Exception):
-    """The pass came to a layer that has no weights yet; nothing was changed."""
-
-    _keras_call_info_injected = True  # so Keras hands it through instead of making another exception of it
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
+from layerviz_callbacks.keras.structure import refusal_to_build, replaced
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +140,7 @@ def nothing_built(model: Any) -> Iterator[None]:
             inner = layer._flatten_layers(include_self=False, recursive=False)
             makes_state = not hasattr(layer.build, "_is_default") or isinstance(layer, tf_keras.Sequential)
             if makes_state or any(not one.built for one in inner):
-                stack.enter_context(replaced(layer, "_maybe_build", _refusal_to_build(layer.name)))
+                stack.enter_context(replaced(layer, "_maybe_build", refusal_to_build(layer.name)))
         yield
 
 
@@ -169,25 +160,3 @@ def parts_of(output: Any, path: str = "") -> list[tuple[str, Any]]:
 
 def _is_truth(output: Any) -> bool:
     return isinstance(output, tensorflow.Tensor) and output.dtype == tensorflow.bool
-
-
-@contextmanager
-def replaced(layer: Any, name: str, value: Any) -> Iterator[None]:
-    """Put a value into the object's own dict, past Keras' tracking of attributes, for a while."""
-    members = vars(layer)
-    had, before = name in members, members.get(name)
-    members[name] = value
-    try:
-        yield
-    finally:
-        if had:
-            members[name] = before
-        else:
-            members.pop(name, None)
-
-
-def _refusal_to_build(name: str) -> Callable[..., None]:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise NotBuiltError(name)
-
-    return refuse

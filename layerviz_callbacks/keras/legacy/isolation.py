@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import numpy as np
 import tensorflow
 from tensorflow.python.eager import context
 from tensorflow.python.ops import stateful_random_ops
 from tf_keras.src import backend
 from tf_keras.src.metrics import Metric
+
+from layerviz_callbacks.keras.isolation import python_and_numpy_random_kept
 
 _SEED = (
     5_641_207  # any; of no training, so that the generators inside TensorFlow's operations are not its own
@@ -29,7 +30,7 @@ def isolated(model: Any) -> Iterator[None]:
     modules = list(model._flatten_modules())
     held = held_by(modules)
     with ExitStack() as stack:
-        stack.enter_context(_python_and_numpy_random_kept())
+        stack.enter_context(python_and_numpy_random_kept())
         stack.enter_context(_name_counters_kept())
         stack.enter_context(_attributes_kept(modules))
         stack.enter_context(_losses_kept(modules))
@@ -85,16 +86,6 @@ def held_by(modules: list[Any]) -> Held:
     held.look_at(getattr(modules[0], "metrics", None))
     held.look_at(stateful_random_ops.global_generator)
     return held
-
-
-@contextmanager
-def _python_and_numpy_random_kept() -> Iterator[None]:
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002  the user's global one
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import tensorflow
 import tf_keras
 
 from layerviz_callbacks.keras.legacy.kernels import raw_parameters
+from layerviz_callbacks.keras.naming import attribute_names, is_auto_named, unique_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,30 +84,10 @@ def _is_graph(container: Any) -> bool:
 def _local_names(container: Any, layers: list[Any]) -> list[str]:
     attributes = {} if _is_graph(container) else _attribute_names(container)
     renames = isinstance(container, tf_keras.layers.Bidirectional)  # "forward_lstm_7"
-    given = [None if renames or _is_auto_named(layer) else layer.name for layer in layers]
-    taken = {name for name in given if name is not None}
-    names: list[str] = []
-    for layer, name in zip(layers, given, strict=True):
-        if name is None or name in names:
-            wanted = name or attributes.get(id(layer)) or _name_of_kind(layer)
-            name = _first_free(wanted, taken.union(names))
-        names.append(name)
-    return names
-
-
-def _first_free(wanted: str, taken: set[str]) -> str:
-    name, number = wanted, 0
-    while name in taken:
-        number += 1
-        name = f"{wanted}_{number}"
-    return name
-
-
-def _is_auto_named(layer: Any) -> bool:
-    if not re.fullmatch(re.escape(_name_of_kind(layer)) + r"(_\d+)?", layer.name):
-        return False
-    arguments = getattr(getattr(layer, "_auto_config", None), "config", None) or {}
-    return arguments.get("name") is None  # a user may write name="dense_1", and a loaded model has its names
+    given = [
+        None if renames or is_auto_named(layer, _name_of_kind(layer)) else layer.name for layer in layers
+    ]
+    return unique_names(layers, given, lambda layer: attributes.get(id(layer)) or _name_of_kind(layer))
 
 
 def _name_of_kind(layer: Any) -> str:
@@ -122,18 +103,5 @@ def _name_of_kind(layer: Any) -> str:
 
 
 def _attribute_names(container: Any) -> dict[int, str]:
-    """The attribute that holds each layer or variable: "conv", or "blocks.0" for one in a list or dict."""
-    names: dict[int, str] = {}
-    for attribute, value in vars(container).items():
-        if attribute.startswith("_self_") or attribute in ("_trainable_weights", "_non_trainable_weights"):
-            continue
-        if isinstance(value, (list, tuple)):
-            parts = {f".{place}": part for place, part in enumerate(value)}
-        elif isinstance(value, dict):
-            parts = {f".{key}": part for key, part in value.items()}
-        else:
-            parts = {"": value}
-        for suffix, part in parts.items():
-            if isinstance(part, (tf_keras.layers.Layer, tensorflow.Variable)):
-                names.setdefault(id(part), attribute.strip("_") + suffix)
-    return names
+    kinds = (tf_keras.layers.Layer, tensorflow.Variable)
+    return attribute_names(vars(container), kinds, left_out=("_trainable_weights", "_non_trainable_weights"))

@@ -13,8 +13,14 @@ import tf_keras
 
 from layerviz_callbacks.cut import cut_kernel
 from layerviz_callbacks.errors import ArgumentError, is_out_of_memory
-from layerviz_callbacks.keras.fitting import call_error, check_fits, fails_in_evaluation, model_inputs
-from layerviz_callbacks.keras.legacy.calls import Heard, Listener, NotBuiltError, nothing_built, parts_of
+from layerviz_callbacks.keras.fitting import (
+    check_fits,
+    displayed_inputs,
+    failed_pass,
+    model_inputs,
+    not_built,
+)
+from layerviz_callbacks.keras.legacy.calls import Heard, Listener, nothing_built, parts_of
 from layerviz_callbacks.keras.legacy.isolation import isolated
 from layerviz_callbacks.keras.legacy.kernels import (
     Kernel,
@@ -25,6 +31,7 @@ from layerviz_callbacks.keras.legacy.kernels import (
     read_weights,
 )
 from layerviz_callbacks.keras.legacy.names import Node, walk
+from layerviz_callbacks.keras.structure import NotBuiltError
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.reader import LayerEntry, Request
 from layerviz_callbacks.snapshot import Layer, Snapshot
@@ -84,7 +91,7 @@ class LegacyReader:
         """Raise `ArgumentError`, with what to type, where the model's weights are not made yet."""
         name = self.unbuilt()
         if name:
-            raise ArgumentError(self._not_built(name))
+            raise ArgumentError(not_built(self.model, self.probe, name))
 
     def read(self, request: Request) -> Snapshot:
         """Run the probe once (for outputs, or for shapes not known yet) and copy what was asked for.
@@ -100,7 +107,7 @@ class LegacyReader:
             try:
                 outputs = self._named_outputs(self._run(listener))
             except NotBuiltError as error:
-                raise ArgumentError(self._not_built(error.name)) from None
+                raise ArgumentError(not_built(self.model, self.probe, error.name)) from None
             self._heard = listener.shapes()
         layers = [
             layer
@@ -108,7 +115,12 @@ class LegacyReader:
             for layer in _layers_of(node, place, listener, request)
         ]
         by_name = {layer.name: layer for layer in layers}
-        return Snapshot(layers=by_name, probe=self.probe, inputs=self._inputs(listener), outputs=outputs)
+        return Snapshot(
+            layers=by_name,
+            probe=self.probe,
+            inputs=displayed_inputs(self.probe, listener.channels_first_inputs),
+            outputs=outputs,
+        )
 
     @cached_property
     def _nodes(self) -> list[Node]:
@@ -125,17 +137,7 @@ class LegacyReader:
             except Exception as error:
                 if is_out_of_memory(error):
                     raise
-                if self._works_in_training_mode(declared):
-                    raise fails_in_evaluation(self.model, error) from error
-                raise call_error(declared, self.probe, error) from error
-
-    def _works_in_training_mode(self, declared: Any) -> bool:
-        """Whether the model takes the probe with `training=True`: then the probe is not at fault."""
-        try:
-            self.model(model_inputs(declared, self.probe), training=True)
-        except Exception:  # noqa: BLE001  it fails there, too
-            return False
-        return True
+                raise failed_pass(self.model, declared, self.probe, error) from error
 
     def _named_outputs(self, output: Any) -> dict[str, np.ndarray]:
         parts = parts_of(output)
@@ -152,24 +154,6 @@ class LegacyReader:
         if len(made_by) == count and all(made_by) and len(set(made_by)) == count:
             return made_by
         return [f"output {place}" for place in range(1, count + 1)]
-
-    def _inputs(self, listener: Listener) -> dict[str, np.ndarray]:
-        shown = self.probe.shown()
-        if shown is not None:
-            return shown
-        return {
-            name: np.moveaxis(array, 1, -1) if array.shape in listener.channels_first_inputs else array
-            for name, array in self.probe.arrays.items()
-        }
-
-    def _not_built(self, name: str) -> str:
-        arrays = list(self.probe.arrays.values())
-        call = "model(x_val[:1])"
-        build = f"model.build({(None, *arrays[0].shape[1:])}) or {call}" if len(arrays) == 1 else call
-        return (
-            f"The model {self.model.name!r} is not built yet: its layer {name!r} has no weights. "
-            f"Type {build} first, or begin the model with tf_keras.Input(...)."
-        )
 
 
 class _Declared:
