@@ -1,5 +1,10 @@
-"""Golden pictures: `pytest --overwrite-golden` writes them anew, to be looked at before they are accepted."""
+"""What all tests share: the same random numbers in each run, and golden pictures.
 
+`pytest --overwrite-golden` writes the golden pictures anew, to be looked at before they are accepted.
+"""
+
+import random
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +22,17 @@ def pytest_addoption(parser):
         action="store_true",
         help="write tests/golden/*.png anew; look before you accept",
     )
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers_in_each_run():
+    """A test that draws numbers without a seed of its own draws the same ones each time."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_a_grouped_transposed_kernel_keeps_each_output_with_its_own_inputs():
     for out in range(6):
         group = out // 3
         by_hand = sum(kernel[out, into, 0] * x[0, 2 * group + into].numpy() for into in range(2))
-        np.testing.assert_allclose(by_hand, expected[out], rtol=1e-5)
+        np.testing.assert_allclose(by_hand, expected[out], rtol=1e-5, atol=1e-6)
 
 
 def test_a_depthwise_kernel_holds_one_channel_each():
@@ -122,7 +122,7 @@ def test_a_bilinear_layer_has_one_form_an_output():
     read = inspect(model, [left, right], forward=forward)["bilinear"]
     assert read.kernel.shape == (2, 1, 3, 4)
     by_hand = np.einsum("ni,oij,nj->no", left, read.kernel[:, 0], right) + read.weights["bias"]
-    np.testing.assert_allclose(read.output, by_hand, rtol=1e-5)
+    np.testing.assert_allclose(read.output, by_hand, rtol=1e-5, atol=1e-6)
 
 
 RECURRENT = {
@@ -172,7 +172,7 @@ def test_the_gates_of_an_lstm_are_named_right(form):
     gate = {name: x.numpy() @ into[name].T + h.numpy() @ back[name].T for name in into}
     cell = sigmoid(gate["forget"]) * c.numpy() + sigmoid(gate["input"]) * np.tanh(gate["cell"])
     state = sigmoid(gate["output"]) * np.tanh(cell)
-    np.testing.assert_allclose(snapshot["rnn"].output.reshape(1, 2), state, rtol=1e-5)
+    np.testing.assert_allclose(snapshot["rnn"].output.reshape(1, 2), state, rtol=1e-5, atol=1e-6)
 
 
 def test_the_gates_of_a_gru_are_named_right():
