@@ -114,7 +114,7 @@ def prepared(backend, network):
 def measure(backend, network):
     """Milliseconds of the forward pass and of a read (medians), seconds of the first read."""
     from layerviz_callbacks.plan import checked_views, plan_of, request_of
-    from layerviz_callbacks.reader import Request
+    from layerviz_callbacks.request import Request
 
     reader, forward = prepared(backend, network)
     plan = plan_of(checked_views(None), None, reader.entries())

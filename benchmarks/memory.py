@@ -139,7 +139,7 @@ def copied_table(names, side):
     from layerviz_callbacks import Probe
     from layerviz_callbacks.keras.reader import KerasReader
     from layerviz_callbacks.plan import checked_views, plan_of, request_of
-    from layerviz_callbacks.reader import Request
+    from layerviz_callbacks.request import Request
 
     print(f"{'':12}{'kernels whole':>15}{'cut':>8}{'outputs whole':>15}{'cut':>8}{'all cut/whole':>15}")
     for name in names:

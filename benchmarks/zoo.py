@@ -124,7 +124,7 @@ def measure(family, name):
     """Build, read and draw one model; the row of the table, and the reason of each miss."""
     from layerviz_callbacks.coverage import coverage
     from layerviz_callbacks.plan import checked_views, plan_of, request_of
-    from layerviz_callbacks.reader import Request
+    from layerviz_callbacks.request import Request
 
     logging.getLogger("layerviz_callbacks").setLevel(logging.ERROR)
     make = {"keras": keras_model, "huggingface": hugging_face_model, "own": own_model}[family]

@@ -87,13 +87,17 @@ def _version() -> str:
         return "unknown"
 
 
-def inspect(model: Any, probe: Any, *, layers: Any = None, forward: Any = None) -> Snapshot:
-    """Read a trained model: kernels and outputs of its layers as NumPy arrays.
+def inspect(
+    model: Any, probe: Any, *, layers: Any = None, views: Any = None, forward: Any = None
+) -> Snapshot:
+    """Read a trained model: kernels, outputs and attention of its layers as NumPy arrays.
 
     Args:
         model: a Keras model or a `torch.nn.Module`; the framework is found from the model.
         probe: a `Probe`, or what one is made of: an array or tensor, a list, tuple or dict of them.
         layers: which layers to read: names, globs, kinds, classes, predicates, or a list of these; None: all.
+        views: what else is read is what these need, such as gradients for `[views.GradCAM()]`; their
+            pictures are `snapshot.pictures(*views)`.
         forward: for PyTorch: how the probe is shown, instead of `model(x)`: `forward(model, inputs)`.
 
     Returns:
@@ -115,11 +119,11 @@ def inspect(model: Any, probe: Any, *, layers: Any = None, forward: Any = None) 
 
         if forward is not None:
             raise ArgumentError("forward= is for PyTorch modules. A Keras model is called as model(probe).")
-        return inspect_keras(model, probe, layers=layers)
+        return inspect_keras(model, probe, layers=layers, views=views)
     if "torch" in roots:
         from layerviz_callbacks.torch import inspect as inspect_torch
 
-        return inspect_torch(model, probe, layers=layers, forward=forward)
+        return inspect_torch(model, probe, layers=layers, views=views, forward=forward)
     raise ArgumentError(
         f"inspect() was given a {type(model).__module__}.{type(model).__qualname__}. "
         "Allowed: a Keras model or a torch.nn.Module."

@@ -108,6 +108,9 @@ def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | Non
 
 def _not_wanted(layer: Layer, plan: Sequence[tuple[View, frozenset[str] | None]]) -> str:
     """Why no view chose a layer by itself."""
+    by_default = [view for view, names in plan if names is None]
+    if by_default and all(view.leaves_out for view in by_default):
+        return "; ".join(dict.fromkeys(view.leaves_out for view in by_default))
     refusals = [view.refusal(layer) for view, _ in plan] if layer.kernel_shape is not None else []
     return "; ".join(dict.fromkeys(reason for reason in refusals if reason)) or NO_KERNEL
 
@@ -116,7 +119,7 @@ def _expects(view: View, layer: Layer) -> bool:
     """A pooling layer has no filters, and nobody misses them; nor the output of a raw parameter."""
     if view.needs & {"kernels", "weights"}:
         return layer.kernel_shape is not None
-    return layer.kind != "Parameter"
+    return "outputs" in view.needs and not view.leaves_out and layer.kind != "Parameter"
 
 
 def _joined(layer: Layer, refusals: Mapping[str, str]) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
+
 from layerviz_callbacks.failure import FailurePolicy
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.plan import PlannedView
@@ -36,8 +38,12 @@ class Job:
     @cached_property
     def held_bytes(self) -> int:
         """The memory of its arrays."""
-        arrays = [array for layer in self.snapshot for array in (layer.kernel, layer.output)]
-        arrays += self.snapshot.outputs.values()
+        arrays: list[np.ndarray | None] = list(self.snapshot.outputs.values())
+        for layer in self.snapshot:
+            arrays += [layer.kernel, layer.output, layer.attention, *layer.gradients.values()]
+            arrays += [] if layer.patterns is None else [layer.patterns.inputs]
+        for found in self.snapshot.saliency.values():
+            arrays += found.values()
         return sum(array.nbytes for array in arrays if array is not None)
 
 
@@ -107,12 +113,26 @@ class Delivery:
             self._write(self._draw_probe(job.snapshot), job.snapshot.step)
         for planned in job.plan:  # view by view: no more pictures are held than those of one
             self._write(self._draw(planned, job.snapshot), job.snapshot.step)
+            self._write_scalars(planned, job.snapshot)
         self._each_sink(lambda sink: sink.flush())
         self.seconds += time.perf_counter() - began
 
     def _write(self, pictures: Sequence[Picture], step: int) -> None:
         self._each_sink(lambda sink: sink.write(pictures, step))
         self.pictures += len(pictures)
+
+    def _write_scalars(self, planned: PlannedView, snapshot: Snapshot) -> None:
+        if planned.off:
+            return
+        try:
+            scalars = planned.view.scalars(snapshot.choose(planned.names))
+        except Exception as error:  # noqa: BLE001
+            planned.off = True
+            name = type(planned.view).__name__
+            self._policy.fault(f"the numbers of the view {name}", error, consequence="it is switched off")
+            return
+        if scalars:
+            self._each_sink(lambda sink: sink.write_scalars(scalars, snapshot.step))
 
     def write_text(self, tag: str, text: str, step: int) -> None:
         """Write a piece of Markdown text."""

@@ -30,6 +30,10 @@ class ReadingError(LayerVizError, RuntimeError):
     """The model itself fails when it is shown the probe in evaluation mode, whatever the probe is."""
 
 
+class DifferentiationError(LayerVizError, RuntimeError):
+    """There is no gradient of a score, or not with respect to what was asked for; the message says why."""
+
+
 class CallbackInUseError(LayerVizError, RuntimeError):
     """One callback object was given to two trainings that run at the same time."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layerviz_callbacks.cut import KernelCut, OutputCut
 from layerviz_callbacks.errors import ArgumentError
-from layerviz_callbacks.reader import LayerEntry, Request, select_entries
+from layerviz_callbacks.reader import LayerEntry, select_entries
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.snapshot import Snapshot
 from layerviz_callbacks.views import View, default_views
@@ -94,26 +94,8 @@ def plan_of(
 
 def request_of(plan: Sequence[PlannedView], shapes: Snapshot) -> Request:
     """What these views need, and of each layer no more than the part that they draw."""
-    kernels, outputs = {"kernels", "weights"}, {"outputs"}
-
-    def needed(what: str) -> frozenset[str]:
-        return frozenset(name for one in plan if what in one.view.needs for name in one.reads)
-
-    kernel_cuts: dict[str, KernelCut] = {}
-    output_cuts: dict[str, OutputCut] = {}
+    request = Request()
     for one in plan:
-        for layer in one.view.drawn(shapes.choose(one.names)):
-            if one.view.needs & kernels and layer.kernel_shape is not None:
-                kernel_cut = one.view.kernel_cut(layer, shapes)
-                kernel_cuts[layer.name] = kernel_cut.union(kernel_cuts.get(layer.name, kernel_cut))
-            if one.view.needs & outputs and layer.output_shape is not None:
-                output_cut = one.view.output_cut(layer, shapes)
-                output_cuts[layer.name] = output_cut.union(output_cuts.get(layer.name, output_cut))
-    return Request(
-        kernels=needed("kernels"),
-        weights=needed("weights"),
-        outputs=needed("outputs"),
-        kernel_cuts=kernel_cuts,
-        output_cuts=output_cuts,
-        model_outputs=any("model outputs" in one.view.needs for one in plan),
-    )
+        seen = shapes.choose(one.names)
+        request |= one.view.request(one.view.drawn(seen) if one.view.per_layer else [], seen)
+    return request

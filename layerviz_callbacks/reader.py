@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from layerviz_callbacks.cut import KernelCut, OutputCut
+from layerviz_callbacks.explaining import Differentiate
 from layerviz_callbacks.kinds import kind_names
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.selection import Selector, select
 from layerviz_callbacks.snapshot import Snapshot
 
@@ -44,33 +46,6 @@ def select_entries(selector: Selector, entries: Sequence[LayerEntry]) -> frozens
     return frozenset(select(selector, [(entry.name, entry.module) for entry in entries], kinds=kinds))
 
 
-@dataclass(frozen=True)
-class Request:
-    """What a Reader is asked for, so that nobody pays for what no view draws.
-
-    Attributes:
-        kernels: the names of the layers whose kernels are needed.
-        weights: the names of the layers whose kernels and all other weights are needed.
-        outputs: the names of the layers whose outputs are needed.
-        kernel_cuts: by `Layer.name` (that of a further kernel too), the part of a kernel that is enough.
-        output_cuts: by `Layer.name` (that of a further call or output too), the part that is enough. What
-            is not named in the two is copied whole.
-        model_outputs: the model's own outputs are needed. Where `outputs` are asked for, they come anyway.
-    """
-
-    kernels: frozenset[str] = frozenset()
-    weights: frozenset[str] = frozenset()
-    outputs: frozenset[str] = frozenset()
-    kernel_cuts: Mapping[str, KernelCut] = field(default_factory=dict)
-    output_cuts: Mapping[str, OutputCut] = field(default_factory=dict)
-    model_outputs: bool = False
-
-    @property
-    def runs_model(self) -> bool:
-        """Whether the model must be run on the probe for it."""
-        return bool(self.outputs) or self.model_outputs
-
-
 class Reader(Protocol):
     """Reads one model into Snapshots and leaves it as it was, bit for bit.
 
@@ -86,8 +61,14 @@ class Reader(Protocol):
     def read(self, request: Request) -> Snapshot:
         """Run the probe once (for outputs, or for shapes not known yet) and copy what was asked for.
 
-        Without outputs asked for, the snapshot has the shapes of all outputs all the same.
+        Without outputs asked for, the snapshot has the shapes of all outputs and attentions all the same.
+        What was asked for and cannot be read stands in `Snapshot.unread`. For each of `request.targets` the
+        snapshot has a score with its weights. `saliency` and `patterns` are not the reader's: see
+        `layerviz_callbacks.explaining.explain`.
 
         Raises:
             ProbeError: the model cannot be called with the probe.
         """
+
+    def differentiating(self) -> AbstractContextManager[Differentiate]:
+        """Differentiate the model as often as is wanted, inside one isolation."""

@@ -21,8 +21,9 @@ from layerviz_callbacks.failure import FailurePolicy
 from layerviz_callbacks.messages import logger
 from layerviz_callbacks.one_thread import OneThread
 from layerviz_callbacks.plan import checked_views, plan_of
-from layerviz_callbacks.reader import Reader, Request
+from layerviz_callbacks.reader import Reader
 from layerviz_callbacks.recording import Recording
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.selection import Selector, check_selector
 from layerviz_callbacks.sinks import Sink, sink_of
 from layerviz_callbacks.views import View
@@ -220,8 +221,11 @@ class Recorder:
         if not known:
             self._last_step = step
         plan = plan_of(self.views, self.layers, reader.entries())
-        answers = any("model outputs" in planned.view.needs for planned in plan)
+        answering = {"model outputs", "gradients", "saliency"}
+        answers = any(planned.view.needs & answering for planned in plan)
         shapes = reader.read(Request(model_outputs=answers))
+        for planned in plan:
+            planned.view.check(shapes)
         covered = coverage(shapes, [(planned.view, planned.names) for planned in plan])
         if self._sinks is None:
             if log_dir is None:

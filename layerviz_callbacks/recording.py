@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from layerviz_callbacks.budget import Budget, Spending
 from layerviz_callbacks.delivery import Artist, Delivery, Job
+from layerviz_callbacks.explaining.explain import explained
 from layerviz_callbacks.failure import FailurePolicy
 from layerviz_callbacks.messages import logger
 from layerviz_callbacks.metering import Meter
 from layerviz_callbacks.plan import PlannedView, request_of
 from layerviz_callbacks.reader import Reader
 from layerviz_callbacks.sinks import Sink
-from layerviz_callbacks.snapshot import Snapshot
+from layerviz_callbacks.snapshot import Initial, Snapshot
 from layerviz_callbacks.views import View
 from layerviz_callbacks.views.words import count_of
 from layerviz_callbacks.worker import SameThread, ThreadWorker, Worker
@@ -63,6 +64,8 @@ class Recording:
         self._due = 0  # steps that were due so far, recorded or not
         self._recorded = 0
         self._drawn_one_in = 1  # channels and samples
+        self._initial: Initial | None = None
+        self._told: set[str] = set()  # of what could not be read
 
     def begin(self, *, initial: bool) -> None:
         """Picture the probe, and the model before training where it still is `initial`."""
@@ -71,6 +74,7 @@ class Recording:
             job = Job(replace(self._shapes, step=0), [], probe=True, keep=True)
         else:
             shown = replace(snapshot, step=0, when="before training")
+            self._initial = self._compared(snapshot)
             job = Job(shown, self._plan, probe=True, keep=True)
         self._worker.submit(job)
         self._meter = Meter()
@@ -137,17 +141,38 @@ class Recording:
     ) -> None:
         snapshot = self._read(plan)
         if snapshot is not None:
-            snapshot = replace(snapshot, step=step, when=when, metrics=dict(metrics or {}))
+            snapshot = replace(
+                snapshot, step=step, when=when, metrics=dict(metrics or {}), initial=self._initial
+            )
             self._worker.submit(Job(snapshot, plan))
 
     def _read(self, plan: Sequence[PlannedView]) -> Snapshot | None:
         try:
-            snapshot = self.reader.read(request_of(plan, self._shapes))
+            request = request_of(plan, self._shapes)
+            snapshot = explained(self.reader, self.reader.read(request), request)
         except Exception as error:  # noqa: BLE001  any fault of ours must leave the training alone
             self._policy.fault("reading the model", error)
             return None
         self._recorded += 1
+        self._tell_unread(snapshot)
         return snapshot
+
+    def _tell_unread(self, snapshot: Snapshot) -> None:
+        """Log once what was asked for and could not be read, though it was not known before training."""
+        news = {what: why for what, why in snapshot.unread.items() if what not in self._told}
+        self._told.update(news)
+        if news:
+            listed = "; ".join(f"no {what} ({why})" for what, why in news.items())
+            logger().warning("Not everything could be read: %s", listed)
+
+    def _compared(self, snapshot: Snapshot) -> Initial | None:
+        """What later steps are compared with, by the views that do so."""
+        comparing = [one for one in self._plan if "initial" in one.view.needs]
+        drawn = [one.view.drawn(self._shapes.choose(one.names)) for one in comparing]
+        names = {layer.name for layers in drawn for layer in layers} & set(snapshot.layers)
+        if not comparing:
+            return None
+        return Initial({name: snapshot.layers[name] for name in names}, snapshot.scores)
 
     def _draw_less(self, told: str) -> None:
         """Tell what the budget leaves out from now on, and go on with views that draw less."""

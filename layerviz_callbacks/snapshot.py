@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layerviz_callbacks.cut import Taken
-from layerviz_callbacks.errors import SelectionError, did_you_mean
+from layerviz_callbacks.errors import ArgumentError, SelectionError, did_you_mean
 from layerviz_callbacks.export import export_arrays
 from layerviz_callbacks.probe import Probe
 
 if TYPE_CHECKING:
+    from layerviz_callbacks.explaining import FoundPatterns, SaliencyRecipe, Score, Target
     from layerviz_callbacks.picture import Picture
     from layerviz_callbacks.views import View
 
@@ -43,7 +44,15 @@ class Layer:
         refusal: why nothing could be read of it, in words; empty where it could.
         output_refusal: why it has no output of its own, in words, though it has a kernel.
         part_of: the layer's own name, where this is a further call (`name#2`), a further output
-            (`name.1`) or a further kernel (`name.recurrent_kernel`) of it; empty for the first ones.
+            (`name.1`) or a further kernel (`name.recurrent_kernel`) or attention (`name.attention 2`) of it;
+            empty for the first ones.
+        attention_shape: `(sample, head, query, key)` in full, or None where it attends to nothing.
+        attention: the weights with which queries attend to keys, `(sample, head, query, key)`, float32, of
+            the first samples; None where none were asked for. Without heads, there is one head; where one
+            vector attends for all, one query.
+        gradients: by target, the gradient of its score with respect to the output, whole
+            `(sample, *space, channel)` of the first samples, float32; only where asked for.
+        patterns: the inputs that its channels answer to most; None where none were asked for.
     """
 
     name: str
@@ -62,11 +71,28 @@ class Layer:
     output_taken: Taken | None = None
     gates: tuple[str, ...] = ()
     output_refusal: str = ""
+    attention_shape: tuple[int, ...] | None = None
+    attention: np.ndarray | None = None
+    gradients: Mapping[Target, np.ndarray] = field(default_factory=dict)
+    patterns: FoundPatterns | None = None
 
     @property
     def base_name(self) -> str:
         """The layer's own name, without the number of a call or the key of an output."""
         return self.part_of or self.name
+
+
+@dataclass(frozen=True, eq=False)
+class Initial:
+    """What a later step is compared with: the model before training.
+
+    Attributes:
+        layers: by name, those that a view compares, with the arrays it needs.
+        scores: see `Snapshot.scores`.
+    """
+
+    layers: Mapping[str, Layer]
+    scores: Mapping[Target, Score] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +108,12 @@ class Snapshot:
         when: the step in words, such as "epoch 3/12"; empty for an inspected model.
         metrics: what training reported at that step.
         chosen: the names of the layers that were chosen; None: whatever a view draws by default.
+        input_axes: by input, how the probe's array is transposed to `(sample, *space, channel)`.
+        scores: by target, what is explained of each sample.
+        saliency: by recipe, what was found of each input, `(sample, *space, channel)`; float32.
+        unread: what was asked for and could not be read, such as "gradients of conv1", with the reason.
+        initial: the model before training, where a view compares with it; None at step 0, and where it is
+            not known.
 
     Example:
         >>> snapshot = inspect(model, x_val[:4])                       # doctest: +SKIP
@@ -97,6 +129,11 @@ class Snapshot:
     when: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     chosen: frozenset[str] | None = None
+    input_axes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    scores: Mapping[Target, Score] = field(default_factory=dict)
+    saliency: Mapping[SaliencyRecipe, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+    initial: Initial | None = None
 
     def __getitem__(self, name: str) -> Layer:
         """The layer of that name.
@@ -128,6 +165,9 @@ class Snapshot:
         Returns:
             The pictures in the model's order, view by view.
 
+        Raises:
+            ArgumentError: a view needs what was not read, such as gradients.
+
         Example:
             >>> snapshot.pictures(views.FeatureMaps())[0].save("conv1.png")    # doctest: +SKIP
         """
@@ -135,7 +175,18 @@ class Snapshot:
             from layerviz_callbacks.views import default_views  # the one import upwards, by need
 
             views = tuple(default_views())
-        return [picture for view in views for picture in view.draw(self)]
+        drawn = []
+        for view in views:
+            pictures = view.draw(self)
+            if not pictures and view.needs & {"gradients", "saliency", "patterns"}:
+                name = type(view).__name__
+                raise ArgumentError(
+                    f"{name} needs what was not read of this model"
+                    + "".join(f"; no {what}: {why}" for what, why in self.unread.items())
+                    + f". Ask for it: inspect(model, probe, views=[views.{name}()])."
+                )
+            drawn += pictures
+        return drawn
 
     def export(self, folder: str | Path) -> list[Path]:
         """Write the arrays as `.npy` files, one a sample where they have samples.

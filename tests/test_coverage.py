@@ -5,7 +5,7 @@ from fakes import CountingReader, Kernels, Shapes
 
 from layerviz_callbacks import Layer
 from layerviz_callbacks.coverage import coverage
-from layerviz_callbacks.reader import Request
+from layerviz_callbacks.request import Request
 
 
 def snapshot(**more):

@@ -12,7 +12,7 @@ from layerviz_callbacks.cut import KernelCut, OutputCut, cut_kernel, cut_output
 from layerviz_callbacks.keras import KerasReader
 from layerviz_callbacks.keras.recent import Recent
 from layerviz_callbacks.probe import Probe
-from layerviz_callbacks.reader import Request
+from layerviz_callbacks.request import Request
 
 layers = keras.layers
 BACKEND = keras.backend.backend()

@@ -13,7 +13,7 @@ from layerviz_callbacks.errors import ArgumentError, ProbeError, SelectionError
 from layerviz_callbacks.keras import LayerVizCallback, inspect
 from layerviz_callbacks.keras.reading import reader_of
 from layerviz_callbacks.probe import Probe
-from layerviz_callbacks.reader import Request
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.sinks import Sink
 
 tf_keras = pytest.importorskip("tf_keras")

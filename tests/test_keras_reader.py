@@ -8,7 +8,7 @@ import pytest
 
 from layerviz_callbacks.keras import KerasReader, inspect
 from layerviz_callbacks.probe import Probe
-from layerviz_callbacks.reader import Request
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.views import FeatureMaps, Filters
 
 layers = keras.layers

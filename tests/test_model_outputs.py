@@ -11,8 +11,9 @@ from layerviz_callbacks import Probe, views
 from layerviz_callbacks.errors import ArgumentError, SelectionError
 from layerviz_callbacks.keras.reader import KerasReader
 from layerviz_callbacks.plan import checked_views, plan_of, request_of
-from layerviz_callbacks.reader import LayerEntry, Request
+from layerviz_callbacks.reader import LayerEntry
 from layerviz_callbacks.recorder import Recorder
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.torch import attach
 from layerviz_callbacks.torch.reader import TorchReader
 

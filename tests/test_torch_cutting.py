@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_models import images
 
 from layerviz_callbacks.cut import KernelCut, OutputCut, cut_kernel, cut_output
-from layerviz_callbacks.reader import Request
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.torch import TorchReader
 from layerviz_callbacks.torch.cutting import take_kernel, take_output
 

@@ -8,7 +8,7 @@ from torch.nn.utils import parametrizations, prune
 from torch_models import read_all
 
 from layerviz_callbacks import Probe
-from layerviz_callbacks.reader import Request
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.torch import TorchReader, inspect
 from layerviz_callbacks.torch.kernels import has_kernel, kernels_and_weights
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 from torch_models import images, read_all
 
-from layerviz_callbacks.reader import Request
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.torch import TorchReader, operations
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TorchScript

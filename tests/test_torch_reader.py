@@ -10,7 +10,7 @@ from torch import nn
 from torch_models import ConvNet, images, read_all
 
 from layerviz_callbacks import ArgumentError, Probe, SelectionError, inspect
-from layerviz_callbacks.reader import Request
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.torch import TorchReader
 from layerviz_callbacks.torch import inspect as inspect_torch
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from layerviz_callbacks.reader import Request
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.torch import TorchReader
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from layerviz_callbacks.probe import Probe
-from layerviz_callbacks.snapshot import Layer
 
 
 class ProbeCopy(Probe):
@@ -45,11 +44,8 @@ class Shown:
 class Read:
     """What was read at one step."""
 
-    layers: Mapping[str, Layer]
-    outputs: Mapping[str, np.ndarray]
-    step: int
-    when: str
-    metrics: Mapping[str, float]
+    fields: Mapping[str, Any]
+    """Those of a Snapshot, but for what stays the same and what is told with each task."""
 
 
 @dataclass(frozen=True)

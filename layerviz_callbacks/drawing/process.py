@@ -87,7 +87,7 @@ class _Desk:
         self._read = task.read or self._read
         if self._shown is None or self._read is None:
             return Reply(unknown="nothing was sent to be drawn")
-        snapshot = Snapshot(**vars(self._shown), **vars(self._read), chosen=task.chosen)
+        snapshot = Snapshot(**vars(self._shown), **self._read.fields, chosen=task.chosen)
         try:
             view = None if task.view is None else pickle.loads(task.view)
         except BaseException as error:  # noqa: BLE001  whatever the user's module raises

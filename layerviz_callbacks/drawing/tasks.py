@@ -37,13 +37,8 @@ class Sent:
                 probe = ProbeCopy(probe, snapshot.inputs)
             shown = Shown(probe, dict(snapshot.inputs))
         if not self._has_layers(snapshot):
-            read = Read(
-                dict(snapshot.layers),
-                dict(snapshot.outputs),
-                snapshot.step,
-                snapshot.when,
-                dict(snapshot.metrics),
-            )
+            apart = ("probe", "inputs", "chosen")
+            read = Read({name: value for name, value in vars(snapshot).items() if name not in apart})
         return Task(view, snapshot.chosen, shown, read)
 
     def note(self, snapshot: Snapshot) -> None:

@@ -12,7 +12,7 @@ from layerviz_callbacks.keras.kernel_reading import Copied
 from layerviz_callbacks.keras.kernels import StoredKernel
 from layerviz_callbacks.keras.names import Node
 from layerviz_callbacks.keras.weights import read_weights
-from layerviz_callbacks.reader import Request
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.snapshot import Layer
 
 

@@ -20,7 +20,8 @@ from layerviz_callbacks.keras.recent import Recent
 from layerviz_callbacks.keras.structure import NotBuiltError
 from layerviz_callbacks.messages import logger
 from layerviz_callbacks.probe import Probe
-from layerviz_callbacks.reader import LayerEntry, Request
+from layerviz_callbacks.reader import LayerEntry
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.snapshot import Layer, Snapshot
 
 

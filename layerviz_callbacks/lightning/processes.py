@@ -11,7 +11,8 @@ import torch
 
 from layerviz_callbacks.errors import LayerVizError
 from layerviz_callbacks.messages import logger
-from layerviz_callbacks.reader import LayerEntry, Reader, Request
+from layerviz_callbacks.reader import LayerEntry, Reader
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.snapshot import Snapshot
 
 

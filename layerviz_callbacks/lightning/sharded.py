@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from layerviz_callbacks.reader import Request
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.snapshot import Snapshot
 from layerviz_callbacks.torch.reader import TorchReader
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from layerviz_callbacks.picture import Picture
 
@@ -30,6 +30,9 @@ class Sink(ABC):
     @abstractmethod
     def write_text(self, tag: str, text: str, step: int) -> None:
         """Write a piece of Markdown text."""
+
+    def write_scalars(self, scalars: Mapping[str, float], step: int) -> None:  # noqa: B027
+        """Write numbers by tag; a sink that keeps none does nothing."""
 
     @abstractmethod
     def flush(self) -> None:

@@ -14,13 +14,14 @@ import time
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog, SourceMetadata
 from tensorboard.compat.proto.summary_pb2 import (
     DATA_CLASS_BLOB_SEQUENCE,
+    DATA_CLASS_SCALAR,
     DATA_CLASS_TENSOR,
     Summary,
     SummaryMetadata,
 )
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.compat.proto.types_pb2 import DT_FLOAT, DT_STRING
 
 FILE_VERSION = "brain.Event:2"
 
@@ -75,6 +76,15 @@ def text_event(tag: str, text: str, step: int) -> bytes:
     )
     metadata = SummaryMetadata(
         plugin_data=SummaryMetadata.PluginData(plugin_name="text"), data_class=DATA_CLASS_TENSOR
+    )
+    return _summary_event(tag, tensor, metadata, step)
+
+
+def scalar_event(tag: str, value: float, step: int) -> bytes:
+    """The event of one number, for TensorBoard's scalars."""
+    tensor = TensorProto(dtype=DT_FLOAT, tensor_shape=TensorShapeProto(), float_val=[float(value)])
+    metadata = SummaryMetadata(
+        plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"), data_class=DATA_CLASS_SCALAR
     )
     return _summary_event(tag, tensor, metadata, step)
 

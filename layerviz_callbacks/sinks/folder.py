@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from layerviz_callbacks.errors import SinkError
@@ -71,6 +72,12 @@ class Folder(Sink):
     def write_text(self, tag: str, text: str, step: int) -> None:
         """Write a piece of Markdown text to a file of its own; raises as `write` does."""
         self._write(tag, f"step_{step:04d}.md", text.encode("utf-8", "replace"))
+
+    def write_scalars(self, scalars: Mapping[str, float], step: int) -> None:
+        """Write the numbers of one step to a file of their own, as JSON by tag; raises as `write` does."""
+        family = next(iter(scalars), "").partition("/")[0]
+        content = json.dumps(dict(scalars), indent=1)  # "NaN" where it is one
+        self._write(f"numbers/{family}", f"step_{step:04d}.json", content.encode())
 
     def flush(self) -> None:
         """Make sure that the folder still stands; every file is complete as soon as it is there.

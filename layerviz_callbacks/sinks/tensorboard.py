@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from layerviz_callbacks.errors import SinkError
 from layerviz_callbacks.picture import Picture
@@ -82,6 +82,13 @@ class TensorBoard(Sink):
         from layerviz_callbacks.sinks.events import text_event
 
         self._append(text_event(printable_tag(tag), text, step))
+
+    def write_scalars(self, scalars: Mapping[str, float], step: int) -> None:
+        """Write numbers by tag; raises as `write` does."""
+        from layerviz_callbacks.sinks.events import scalar_event
+
+        for tag, value in scalars.items():
+            self._append(scalar_event(printable_tag(tag), value, step))
 
     def flush(self) -> None:
         """Make sure that what was written stands on disk.

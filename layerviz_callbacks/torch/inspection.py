@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
 
-from layerviz_callbacks.reader import Request, select_entries
+from layerviz_callbacks.inspection import inspected
 from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.snapshot import Snapshot
 from layerviz_callbacks.torch.reader import TorchReader
+from layerviz_callbacks.views import View
 
 
 def inspect(
@@ -18,6 +19,7 @@ def inspect(
     probe: Any,
     *,
     layers: Selector | None = None,
+    views: Sequence[View] | None = None,
     forward: Callable[[nn.Module, Any], Any] | None = None,
 ) -> Snapshot:
     """Read a trained model: kernels, weights and outputs of its layers as NumPy arrays.
@@ -26,6 +28,8 @@ def inspect(
         model: any `torch.nn.Module`; it is left as it was.
         probe: a `Probe`, or what one is made of: an array or tensor, a list, tuple or dict of them.
         layers: which layers to read: names, globs, classes, predicates, or a list of these; None: all.
+        views: what else is read is what these need, such as gradients for `[views.GradCAM()]`; their
+            pictures are `snapshot.pictures(*views)`.
         forward: how the probe is shown, instead of `model(x)`: called as `forward(model, inputs)` with the
             probe's inputs as tensors on the model's device (a tensor, or a tuple or dict of them).
 
@@ -45,8 +49,4 @@ def inspect(
         >>> snapshot["0"].kernel.shape
         (8, 3, 5, 5)
     """
-    reader = TorchReader(model, probe, forward=forward)
-    entries = reader.entries()
-    names = frozenset(entry.name for entry in entries) if layers is None else select_entries(layers, entries)
-    snapshot = reader.read(Request(weights=names, outputs=names))
-    return snapshot if layers is None else snapshot.choose(names)
+    return inspected(TorchReader(model, probe, forward=forward), layers=layers, views=views)

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from layerviz_callbacks.cut import KernelCut, Taken
-from layerviz_callbacks.reader import LayerEntry, Request
+from layerviz_callbacks.reader import LayerEntry
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.snapshot import Layer
 from layerviz_callbacks.torch.capture import Heard
 from layerviz_callbacks.torch.copying import to_float32

@@ -12,7 +12,8 @@ from torch import nn
 
 from layerviz_callbacks.errors import ArgumentError, LayerVizError, ProbeError, is_out_of_memory
 from layerviz_callbacks.probe import Probe, to_numpy
-from layerviz_callbacks.reader import LayerEntry, Request
+from layerviz_callbacks.reader import LayerEntry
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.snapshot import Layer, Snapshot
 from layerviz_callbacks.torch.capture import Call, Capture
 from layerviz_callbacks.torch.copying import tensors_in

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import ClassVar
 
 from layerviz_callbacks.cut import KernelCut, OutputCut
 from layerviz_callbacks.errors import check_count
 from layerviz_callbacks.picture import Picture
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.selection import Selector, check_selector, select
 from layerviz_callbacks.snapshot import Layer, Snapshot
 
@@ -25,11 +26,20 @@ class View(ABC):
     A view of your own sets `family` (the group in TensorBoard) and `needs`, and writes `refusal` and
     `draw_layer`. One that draws no layers but what the model itself answers sets `per_layer = False`, and
     writes `draw` and `refusals`.
+
+    Attributes:
+        family: the group of its pictures in TensorBoard.
+        needs: what must be read for it, of "kernels", "weights", "outputs", "model outputs", "attention",
+            "gradients", "saliency", "patterns"; with "initial", `Snapshot.initial` has its layers, too.
+        per_layer: it draws layers.
+        leaves_out: why it does not draw the layers that it does not choose by itself, in words; empty: it
+            chooses every layer with a kernel.
     """
 
-    family: ClassVar[str]
-    needs: ClassVar[frozenset[str]]  # of "kernels", "weights", "outputs", "model outputs"
+    family: str
+    needs: frozenset[str]
     per_layer: ClassVar[bool] = True
+    leaves_out: ClassVar[str] = ""
 
     def __init__(self, *, layers: Selector | None = None, every_n_epochs: int | None = None) -> None:
         check_selector(layers)
@@ -56,6 +66,37 @@ class View(ABC):
     def output_cut(self, layer: Layer, snapshot: Snapshot) -> OutputCut:
         """The part of this layer's output that is drawn, found from shapes alone; default: all of it."""
         return OutputCut()
+
+    def request(self, layers: Sequence[Layer], shapes: Snapshot) -> Request:
+        """What must be read for these layers, of each no more than the part that is drawn.
+
+        Args:
+            layers: those that are drawn.
+            shapes: everything there is, without arrays (but for the model's own outputs, where `needs` has
+                them, or gradients or saliency).
+        """
+        names = frozenset(layer.base_name for layer in layers)
+        kernel_cuts, output_cuts = {}, {}
+        for layer in layers:
+            if self.needs & {"kernels", "weights"} and layer.kernel_shape is not None:
+                kernel_cuts[layer.name] = self.kernel_cut(layer, shapes)
+            if "outputs" in self.needs and layer.output_shape is not None:
+                output_cuts[layer.name] = self.output_cut(layer, shapes)
+        return Request(
+            kernels=names if self.needs & {"kernels", "weights"} else frozenset(),
+            weights=names if "weights" in self.needs else frozenset(),
+            outputs=names if "outputs" in self.needs else frozenset(),
+            kernel_cuts=kernel_cuts,
+            output_cuts=output_cuts,
+            model_outputs="model outputs" in self.needs,
+        )
+
+    def check(self, shapes: Snapshot) -> None:  # noqa: B027  most views have nothing to check
+        """Raise `ArgumentError` at train begin where an argument does not fit this model or probe."""
+
+    def scalars(self, snapshot: Snapshot) -> Mapping[str, float]:
+        """The numbers by tag that belong beside the pictures, of the layers that are drawn; default: none."""
+        return {}
 
     def reduced(self, factor: int) -> View:
         """The same view with one in `factor` channels and samples; default: the view itself."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 
@@ -73,8 +72,8 @@ class Composite(View):
         'composite'
     """  # noqa: E501
 
-    family: ClassVar[str] = "composite"
-    needs: ClassVar[frozenset[str]] = frozenset({"outputs", "model outputs"})
+    family = "composite"
+    needs = frozenset({"outputs", "model outputs"})
 
     def __init__(
         self,

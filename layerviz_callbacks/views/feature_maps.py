@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 
@@ -86,8 +85,8 @@ class FeatureMaps(View):
         'feature maps'
     """  # noqa: E501
 
-    family: ClassVar[str] = "feature maps"
-    needs: ClassVar[frozenset[str]] = frozenset({"outputs"})
+    family = "feature maps"
+    needs = frozenset({"outputs"})
 
     def __init__(
         self,

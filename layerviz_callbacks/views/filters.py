@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import ClassVar
 
 from layerviz_callbacks.cut import KernelCut, Taken, cut_again, recut_kernel
 from layerviz_callbacks.errors import check_choice, check_count
@@ -60,8 +59,8 @@ class Filters(View):
         'filters'
     """  # noqa: E501
 
-    family: ClassVar[str] = "filters"
-    needs: ClassVar[frozenset[str]] = frozenset({"kernels"})
+    family = "filters"
+    needs = frozenset({"kernels"})
 
     def __init__(
         self,

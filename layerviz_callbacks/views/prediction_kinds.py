@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from layerviz_callbacks.answers import Truth, channels_last, own_target
 from layerviz_callbacks.render.scale import as_floats
 from layerviz_callbacks.snapshot import Snapshot
-from layerviz_callbacks.views.prediction_layout import Target, channels_last, own_target
 
 KINDS = ("classes", "segmentation", "curves", "numbers")
 SCORES = ("probabilities", "logits")
@@ -120,7 +120,7 @@ def _unreadable(raw: np.ndarray, snapshot: Snapshot) -> str:
     return ""
 
 
-def _kind(values: np.ndarray, target: Target, snapshot: Snapshot, reading: Reading) -> str:
+def _kind(values: np.ndarray, target: Truth, snapshot: Snapshot, reading: Reading) -> str:
     """One of `KINDS`, or why it is none."""
     rank, count = values.ndim - 2, values.shape[-1]
     if rank == 1:
@@ -137,7 +137,7 @@ def _kind(values: np.ndarray, target: Target, snapshot: Snapshot, reading: Readi
     return "segmentation"
 
 
-def _is_classes(values: np.ndarray, target: Target, reading: Reading) -> bool:
+def _is_classes(values: np.ndarray, target: Truth, reading: Reading) -> bool:
     if target.dense is not None:
         if values.shape[-1] > 1:
             return is_distribution(target.dense) or _is_binary(target.dense)
@@ -146,7 +146,7 @@ def _is_classes(values: np.ndarray, target: Target, reading: Reading) -> bool:
     return target.numbers is not None or named or is_distribution(values)
 
 
-def _curves(values: np.ndarray, target: Target, reading: Reading) -> Answer:
+def _curves(values: np.ndarray, target: Truth, reading: Reading) -> Answer:
     truth, made = target.dense, ""
     if target.numbers is not None and values.shape[-1] > 1:
         truth = (target.numbers[..., None] == np.arange(values.shape[-1])).astype(np.float32)
@@ -156,7 +156,7 @@ def _curves(values: np.ndarray, target: Target, reading: Reading) -> Answer:
     return Answer("curves", values, truth=truth, made=made and _made(made), notes=target.notes)
 
 
-def _classes(kind: str, values: np.ndarray, target: Target, reading: Reading) -> Answer:
+def _classes(kind: str, values: np.ndarray, target: Truth, reading: Reading) -> Answer:
     dense, numbers = target.dense, target.numbers
     if values.shape[-1] == 1:
         known = reading.scores == "probabilities" or (reading.scores is None and _is_shares(values))

@@ -72,8 +72,8 @@ class Predictions(View):
         'predictions'
     """  # noqa: E501
 
-    family: ClassVar[str] = "predictions"
-    needs: ClassVar[frozenset[str]] = frozenset({"model outputs"})
+    family = "predictions"
+    needs = frozenset({"model outputs"})
     per_layer: ClassVar[bool] = False
 
     def __init__(

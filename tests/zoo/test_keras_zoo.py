@@ -8,7 +8,7 @@ import pytest
 
 from layerviz_callbacks.keras import KerasReader, LayerVizCallback, inspect
 from layerviz_callbacks.probe import Probe
-from layerviz_callbacks.reader import Request
+from layerviz_callbacks.request import Request
 from zoo import keras_models
 
 ON_JAX = [("Functional", "jit_compile"), ("recurrent", "steps_per_execution")]

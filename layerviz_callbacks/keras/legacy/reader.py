@@ -33,7 +33,8 @@ from layerviz_callbacks.keras.legacy.kernels import (
 from layerviz_callbacks.keras.legacy.names import Node, walk
 from layerviz_callbacks.keras.structure import NotBuiltError
 from layerviz_callbacks.probe import Probe
-from layerviz_callbacks.reader import LayerEntry, Request
+from layerviz_callbacks.reader import LayerEntry
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.snapshot import Layer, Snapshot
 
 

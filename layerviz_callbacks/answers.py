@@ -12,7 +12,7 @@ from layerviz_callbacks.snapshot import Snapshot
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class Truth:
     """What an output should have been.
 
     Attributes:
@@ -63,17 +63,17 @@ def channels_last(
 
 def own_target(
     values: np.ndarray, raw: np.ndarray, snapshot: Snapshot, name: str, class_axis: int | None = None
-) -> Target:
+) -> Truth:
     """The targets of one output `values (sample, *space, class)`, which the model gave as `raw`.
 
     They may have its shape; its shape without the classes, as class numbers; or, where several outputs have
     one class each, an axis of that many, in the order of the outputs.
     """
     if snapshot.probe.targets is None:
-        return Target()
+        return Truth()
     given = to_numpy(snapshot.probe.targets)
     if given.dtype.kind not in "biuf":
-        return Target(notes=(f"targets of {given.dtype} are not shown",))
+        return Truth(notes=(f"targets of {given.dtype} are not shown",))
     whole = given.dtype.kind in "biu"
     place, names = list(snapshot.outputs).index(name), list(snapshot.outputs)
     count, space = values.shape[-1], values.shape[1:-1]
@@ -90,10 +90,10 @@ def own_target(
     else:
         numbers = _numbers(given, space, count)
         if numbers is not None:
-            return Target(numbers=numbers, whole=True)
+            return Truth(numbers=numbers, whole=True)
         words = f"targets of shape {given.shape} do not fit this output of shape {raw.shape}"
-        return Target(notes=(words,))
-    return Target(dense=as_floats(dense), whole=whole)
+        return Truth(notes=(words,))
+    return Truth(dense=as_floats(dense), whole=whole)
 
 
 def _numbers(given: np.ndarray, space: tuple[int, ...], count: int) -> np.ndarray | None:
