@@ -76,6 +76,7 @@ class ListSink(Sink):
         self.calls = []
         self.pictures = []
         self.texts = []
+        self.scalars = []
         self.fail_with = None
 
     def open(self, *, first_step):
@@ -88,6 +89,9 @@ class ListSink(Sink):
 
     def write_text(self, tag, text, step):
         self.texts.append((step, tag, text))
+
+    def write_scalars(self, scalars, step):
+        self.scalars += [(step, tag, value) for tag, value in scalars.items()]
 
     def flush(self):
         self.calls.append(("flush",))

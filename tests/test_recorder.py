@@ -314,3 +314,88 @@ def test_a_model_that_cannot_be_read_at_step_0_is_read_at_the_next_ones(caplog):
     assert sink.steps("probe/input") == [0]
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert "this step is left out and training goes on" in record.getMessage()
+
+
+class Comparing(Shapes):
+    """Compares each step with the model before training."""
+
+    needs = frozenset({"outputs", "initial"})
+
+    def draw_layer(self, layer, snapshot):
+        before = None if snapshot.initial is None else sorted(snapshot.initial.layers)
+        self.seen = [*getattr(self, "seen", []), (snapshot.step, layer.name, before)]
+        return super().draw_layer(layer, snapshot)
+
+
+def test_a_view_that_compares_is_shown_its_layers_as_they_were_before_training():
+    view = Comparing()
+    train(recorder_of(ListSink(), views=[view]), CountingReader(), 2)
+    assert view.seen == [(0, "conv1", None), (1, "conv1", ["conv1"]), (2, "conv1", ["conv1"])]
+
+
+def test_a_resumed_training_has_nothing_to_be_compared_with():
+    view = Comparing()
+    train(recorder_of(ListSink(), views=[view]), CountingReader(), 5, step=3)
+    assert [before for _, _, before in view.seen] == [None, None]
+
+
+class Counting(Shapes):
+    """Numbers beside the pictures; fails where told to."""
+
+    numbers_fail_with = None
+
+    def scalars(self, snapshot):
+        if self.numbers_fail_with is not None:
+            raise self.numbers_fail_with
+        return {f"pixels/{layer.name}": float(snapshot.step) for layer in self.drawn(snapshot)}
+
+
+def test_the_numbers_of_a_view_are_written_beside_its_pictures():
+    sink = ListSink()
+    train(recorder_of(sink, views=[Counting()]), CountingReader(), 2)
+    assert sink.scalars == [(0, "pixels/conv1", 0.0), (1, "pixels/conv1", 1.0), (2, "pixels/conv1", 2.0)]
+
+
+def test_numbers_that_fail_switch_the_view_off_and_training_goes_on(caplog):
+    sink, view = ListSink(), Counting()
+    view.numbers_fail_with = ZeroDivisionError("mean of nothing")
+    train(recorder_of(sink, views=[view, Kernels()]), CountingReader(), 2)
+    assert sink.steps("shapes/01_conv1") == [0] and sink.steps("kernels/01_conv1") == [0, 1, 2]
+    assert caplog.text.count("the numbers of the view Counting") == 1
+
+
+def test_what_could_not_be_read_is_told_once(caplog):
+    class Unable(CountingReader):
+        def read(self, request):
+            return replace(super().read(request), unread={"gradients of conv1": "nothing depends on it"})
+
+    train(recorder_of(ListSink()), Unable(), 3)
+    assert caplog.text.count("no gradients of conv1 (nothing depends on it)") == 1
+
+
+def test_an_argument_of_a_view_that_does_not_fit_the_model_raises_at_train_begin():
+    class Fussy(Shapes):
+        def check(self, shapes):
+            raise ArgumentError(f"this model has only {len(shapes)} layers")
+
+    recorder = recorder_of(ListSink(), views=[Fussy()])
+    with pytest.raises(ArgumentError, match="only 3 layers"):
+        recorder.begin(CountingReader(), step=0, total=1)
+    assert not recorder.recording
+
+
+def test_a_view_that_reads_nothing_of_its_layers_makes_no_layer_missed(caplog):
+    class Rare(Shapes):
+        """Draws one layer unless others are named."""
+
+        family = "rare"
+        needs = frozenset({"gradients"})
+        leaves_out = "rare pictures are of one layer"
+
+        def chosen(self, snapshot):
+            return [layer for layer in super().chosen(snapshot) if layer.name == "conv1"]
+
+    covered = recorder_of(ListSink(), views=[Rare()]).begin(CountingReader(), step=0, total=1)
+    assert covered.line() == ("1 of 3 layers pictured; 2 not: pool, head (rare pictures are of one layer)")
+    covered = recorder_of(ListSink(), views=[Rare(), Kernels()]).begin(CountingReader(), step=0, total=1)
+    assert covered.line().startswith("2 of 3 layers pictured; 1 not: pool")
