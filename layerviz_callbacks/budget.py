@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,24 @@ class Budget:
         return max(self.share * interval, self.free_seconds)
 
 
+@dataclass
+class _Cost:
+    """What steps cost at which the same was drawn.
+
+    Attributes:
+        seconds: of one of them, smoothed.
+        steps: how many there were.
+    """
+
+    seconds: float = 0.0
+    steps: int = 0
+
+    def note(self, seconds: float) -> None:
+        """One more step."""
+        self.seconds += (seconds - self.seconds) * (1.0 if self.steps == 0 else _SMOOTHING)
+        self.steps += 1
+
+
 class Spending:
     """Follows what recording costs, and decides what is left out.
 
@@ -74,7 +93,7 @@ class Spending:
 
     def __init__(self, budget: Budget | None) -> None:
         self._budget = budget
-        self._cost = 0.0
+        self._costs: dict[Hashable, _Cost] = {}  # by what was drawn
         self._interval = 0.0
         self._seen = 0
         self._next = 0
@@ -85,13 +104,15 @@ class Spending:
         """Whether this step is recorded, as far as the budget goes."""
         return self.stride == 1 or step >= self._next
 
-    def spent(self, step: int, *, cost: float, interval: float) -> str:
+    def spent(self, step: int, *, cost: float, interval: float, drawn: Hashable = None) -> str:
         """Note what a recorded step cost.
 
         Args:
             step: the step that was recorded.
             cost: the seconds that training waited for it, with its share of the drawing.
             interval: the seconds of training for each step that could be recorded.
+            drawn: what was drawn at it. Where that is not the same at each step, as some views are rarer
+                than others, what counts is the mean over the steps.
 
         Returns:
             What is left out from now on, in words; empty where nothing changes.
@@ -99,16 +120,19 @@ class Spending:
         if self._budget is None:
             return ""
         first = self._seen == 0
-        self._cost = cost if first else self._cost + _SMOOTHING * (cost - self._cost)
+        self._costs.setdefault(drawn, _Cost()).note(cost)
         self._interval = interval if first else self._interval + _SMOOTHING * (interval - self._interval)
         self._seen += 1
         self._next = step + max(self.stride, step // _LOG_SPACING)
         allowed = self._budget.allowed(self._interval)
-        if self._seen < _SAMPLES_OF_COST or self._cost <= allowed * self.stride:
+        steps = sum(one.steps for one in self._costs.values())
+        mean = sum(one.seconds * one.steps for one in self._costs.values()) / steps
+        if self._seen < _SAMPLES_OF_COST or mean <= allowed * self.stride:
             return ""
         self._seen = 0  # look at a few steps of the new way
+        self._costs = {}
         told = (
-            f"A recorded step takes {self._cost:.2g} s beside {self._interval:.2g} s of training, more than "
+            f"A recorded step takes {mean:.2g} s beside {self._interval:.2g} s of training, more than "
             f"budget={self._budget.share:g} allows"
         )
         if self.factor < _FEWEST:
@@ -116,7 +140,7 @@ class Spending:
             return (
                 f"{told}: from now on 1 in {self.factor} channels and samples is drawn. {_HOW_TO_SWITCH_OFF}"
             )
-        self.stride = max(self.stride + 1, math.ceil(self._cost / allowed))
+        self.stride = max(self.stride + 1, math.ceil(mean / allowed))
         self._next = step + max(self.stride, step // _LOG_SPACING)
         return f"{told}: from now on one step in {self.stride} or more is recorded. {_HOW_TO_SWITCH_OFF}"
 

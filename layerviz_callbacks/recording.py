@@ -64,6 +64,7 @@ class Recording:
         self._due = 0  # steps that were due so far, recorded or not
         self._recorded = 0
         self._drawn_one_in = 1  # channels and samples
+        self._owed: set[int] = set()  # places of views that were due since they were last drawn
         self._initial: Initial | None = None
         self._told: set[str] = set()  # of what could not be read
 
@@ -98,17 +99,25 @@ class Recording:
             last: no further step comes: it is recorded whatever it costs.
         """
         with self._meter.hook():
-            plan = [planned for planned in self._plan if due(planned.view) and not planned.off]
-            if not plan or not self.delivery.wanted:
+            places = {
+                place for place, planned in enumerate(self._plan) if due(planned.view) and not planned.off
+            }
+            if not places or not self.delivery.wanted:
                 return
             self._due += 1
             interval = self._meter.lap()
+            self._owed |= places
             if last or self._spending.due(self._due):
+                places, self._owed = self._owed, set()
+                plan = [self._plan[place] for place in sorted(places) if not self._plan[place].off]
                 began, drawn = time.perf_counter(), self.delivery.seconds
                 self._read_and_hand_over(step, plan, when, metrics)
                 waited = time.perf_counter() - began
                 beside = _SHARE_OF_DRAWING * (self.delivery.seconds - drawn) if self._beside else 0.0
-                self._draw_less(self._spending.spent(self._due, cost=waited + beside, interval=interval))
+                cost = waited + beside
+                self._draw_less(
+                    self._spending.spent(self._due, cost=cost, interval=interval, drawn=frozenset(places))
+                )
 
     def close(self) -> None:
         """Everything that was recorded is on disk afterwards; what came too late is told."""

@@ -4,7 +4,7 @@ import itertools
 import time
 
 import pytest
-from fakes import CountingReader, ListSink, Shapes
+from fakes import CountingReader, Kernels, ListSink, Shapes
 
 from layerviz_callbacks import ArgumentError, Budget, views
 from layerviz_callbacks.budget import Spending
@@ -71,6 +71,32 @@ def test_with_no_free_time_the_share_alone_counts():
     spending = Spending(Budget(0.02, free_seconds=0))
     taken, _ = recorded(spending, steps=1000, cost=lambda factor: 0.05, interval=0.1)
     assert 0.05 * len(taken) < 0.02 * 0.1 * 1000 * 2
+
+
+def test_a_dear_view_that_is_rare_counts_by_its_mean_over_the_steps():
+    def spend(dear):
+        spending, told = Spending(Budget(0.02)), []
+        for step in range(1, 101):
+            rare = step % 10 == 0
+            words = spending.spent(step, cost=dear if rare else 0.1, interval=30.0, drawn=rare)
+            told += [words] if words else []
+        return told
+
+    assert spend(dear=4.0) == []  # (9 * 0.1 + 4) / 10 = 0.49 s; 0.6 s are allowed
+    assert spend(dear=9.0)[0].startswith("A recorded step takes 0.99 s beside 30 s of training")
+
+
+def test_a_rare_view_whose_step_was_left_out_is_drawn_at_the_next_that_is_recorded():
+    sink, rare = ListSink(), Kernels(every_n_epochs=10)
+    recorder = Recorder(log_dir=sink, views=[Shapes(), rare], worker=None, budget=Budget(0.02))
+    recorder.begin(CountingReader(), step=0, total=40)
+    due = {5, 13, 16, 24, 31}  # what a budget may leave
+    recorder._training.recording._spending.due = lambda step: step in due
+    for epoch in range(1, 41):
+        recorder.epoch_end(epoch)
+    recorder.end()
+    assert sink.steps("shapes/01_conv1") == [0, 5, 13, 16, 24, 31]
+    assert sink.steps("kernels/01_conv1") == [0, 13, 24, 31]  # for 10, 20 and 30
 
 
 @pytest.mark.parametrize("budget", [0, -1, 2, True, "2%", float("nan")])
