@@ -67,6 +67,18 @@ class Kernels(Shapes):
         return ""
 
 
+class Keeps(Shapes):
+    """Keeps the snapshots that it is given, and draws nothing."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.snapshots = []
+
+    def draw(self, snapshot):
+        self.snapshots.append(snapshot)
+        return []
+
+
 class ListSink(Sink):
     """Keeps everything in a list; fails where told to."""
 

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 import torch
-from fakes import ListSink, Shapes
+from fakes import Keeps, ListSink
 from lightning_models import (
     digit_net,
     gan,
@@ -27,16 +27,6 @@ from layerviz_callbacks.lightning import LayerVizCallback
 pytestmark = pytest.mark.filterwarnings("ignore")
 X, Y = images(6, seed=2)
 NO_FORWARD = namespace().LightningModule.forward
-
-
-class Keeps(Shapes):
-    def __init__(self):
-        super().__init__()
-        self.snapshots = []
-
-    def draw(self, snapshot):
-        self.snapshots.append(snapshot)
-        return []
 
 
 def snapshots_of(module, *loaders, trainer=None, **options):

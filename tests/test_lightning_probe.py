@@ -5,7 +5,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 import torch
-from fakes import ListSink, Shapes
+from fakes import Keeps, ListSink
 from lightning_models import Encoder, digit_net, namespace, small_trainer, train_loader, val_loader
 from torch import nn
 from torch.nn import functional
@@ -17,18 +17,6 @@ from layerviz_callbacks.lightning import LayerVizCallback
 from layerviz_callbacks.lightning.batches import first_samples, is_restorable
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-class Keeps(Shapes):
-    """Keeps the snapshots that it is given."""
-
-    def __init__(self):
-        super().__init__()
-        self.snapshots = []
-
-    def draw(self, snapshot):
-        self.snapshots.append(snapshot)
-        return []
 
 
 def snapshots_of(module, *loaders, trainer=None, ckpt_path=None, **options):

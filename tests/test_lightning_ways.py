@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from fakes import ListSink, Shapes
+from fakes import Keeps, ListSink
 from lightning_models import digit_net, outcome, step_of, train_loader, val_loader
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -17,16 +17,6 @@ from layerviz_callbacks.lightning import LayerVizCallback
 pytestmark = pytest.mark.filterwarnings("ignore")
 X, Y = images(6, seed=2)
 SHOWN = X[:4]
-
-
-class Keeps(Shapes):
-    def __init__(self):
-        super().__init__()
-        self.snapshots = []
-
-    def draw(self, snapshot):
-        self.snapshots.append(snapshot)
-        return []
 
 
 class Dicts(torch.utils.data.Dataset):

@@ -20,6 +20,7 @@ from layerviz_callbacks.views.composite_methods import (
     mean_magnitude,
     principal_component,
 )
+from layerviz_callbacks.views.marks import strange_key
 from layerviz_callbacks.views.sample_panels import PanelSheet, map_panels
 from layerviz_callbacks.views.sheets import colour_key, height_key
 from layerviz_callbacks.views.words import count_of
@@ -84,7 +85,7 @@ def _on_a_scale(maps: np.ndarray, fitted: PanelSheet, notes: list[str], *, signe
         keys.append(
             (sheet.legend_entry(sheet.cross_swatch(ground), "flat"), "crossed out: the same everywhere")
         )
-    return Joined(panel, keys + _strange_key(maps), notes, scale.palette)
+    return Joined(panel, keys + strange_key(maps), notes, scale.palette)
 
 
 def _in_groups(found: Clusters, fitted: PanelSheet) -> Joined:
@@ -112,7 +113,7 @@ def _in_groups(found: Clusters, fitted: PanelSheet) -> Joined:
     notes = [f"brightness from 0 to {sheet.number(float(scale.limit))}: mean magnitude of the leading group"]
     return Joined(
         map_panels(indices, fitted),
-        (key or [(draw_line(alone), alone)]) + _strange_key(found.strength),
+        (key or [(draw_line(alone), alone)]) + strange_key(found.strength),
         notes,
         group_palette(),
     )
@@ -143,20 +144,6 @@ def group_palette() -> np.ndarray:
         colours[first : first + SHADES] = np.rint(shades * colour)
     colours.setflags(write=False)
     return colours
-
-
-def _strange_key(maps: np.ndarray) -> list[tuple[np.ndarray, str]]:
-    entries = []
-    for index, name, found in (
-        (palette.NOT_A_NUMBER, "NaN", np.isnan(maps)),
-        (palette.PLUS_INFINITY, "+Inf", maps == np.inf),
-        (palette.MINUS_INFINITY, "-Inf", maps == -np.inf),
-    ):
-        count = int(found.any(axis=tuple(range(1, maps.ndim))).sum())
-        if count:
-            words = f"{name} in {count_of(count, count, 'sample')}"
-            entries.append((sheet.legend_entry(sheet.swatch(index), words), words))
-    return entries
 
 
 def channel_words(zero: int, constant: int, strange: Sequence[tuple[int, str, int]]) -> list[str]:

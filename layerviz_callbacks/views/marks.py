@@ -70,3 +70,18 @@ class Marks:
             for index, name, count in self.strange
             for words in [f"{count_of(count, count, noun)} with {name}"]
         ]
+
+
+def strange_key(values: np.ndarray) -> list[tuple[np.ndarray, str]]:
+    """The key of NaN and infinities in `(sample, ...)`, as far as there are any: in how many samples."""
+    entries = []
+    for index, name, found in (
+        (palette.NOT_A_NUMBER, "NaN", np.isnan(values)),
+        (palette.PLUS_INFINITY, "+Inf", values == np.inf),
+        (palette.MINUS_INFINITY, "-Inf", values == -np.inf),
+    ):
+        count = int(found.any(axis=tuple(range(1, values.ndim))).sum())
+        if count:
+            words = f"{name} in {count_of(count, count, 'sample')}"
+            entries.append((sheet.legend_entry(sheet.swatch(index), words), words))
+    return entries

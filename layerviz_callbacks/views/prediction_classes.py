@@ -10,6 +10,7 @@ from layerviz_callbacks.render import palette, sheet
 from layerviz_callbacks.render.scale import finite_range
 from layerviz_callbacks.render.text import draw_line
 from layerviz_callbacks.snapshot import Snapshot
+from layerviz_callbacks.views.marks import strange_key
 from layerviz_callbacks.views.prediction_kinds import Answer
 from layerviz_callbacks.views.prediction_rows import MARKED, Row, RowSheet, draw_row_sheet, fit_row_sheet
 from layerviz_callbacks.views.prediction_sheets import Drawn, label_of
@@ -54,7 +55,7 @@ def draw_classes(answer: Answer, snapshot: Snapshot, samples: int, labels: Seque
     return Drawn(
         [_body(fitted, blocks, snapshot, said)],
         ", ".join(facts),
-        [*key, *_strange_key(values)],
+        [*key, *strange_key(values)],
         notes,
         palette.sequential(),
     )
@@ -94,7 +95,7 @@ def draw_numbers(answer: Answer, snapshot: Snapshot, samples: int, labels: Seque
     return Drawn(
         [_body(fitted, blocks, snapshot, ())],
         ", ".join(facts),
-        [*key, *_strange_key(values)],
+        [*key, *strange_key(values)],
         notes,
         palette.sequential(),
     )
@@ -174,17 +175,3 @@ def _strange_index(value: float) -> int:
     if np.isnan(value):
         return palette.NOT_A_NUMBER
     return palette.PLUS_INFINITY if value > 0 else palette.MINUS_INFINITY
-
-
-def _strange_key(values: np.ndarray) -> list[tuple[np.ndarray, str]]:
-    entries = []
-    for index, name, found in (
-        (palette.NOT_A_NUMBER, "NaN", np.isnan(values)),
-        (palette.PLUS_INFINITY, "+Inf", values == np.inf),
-        (palette.MINUS_INFINITY, "-Inf", values == -np.inf),
-    ):
-        count = int(found.any(axis=1).sum())
-        if count:
-            words = f"{name} in {count_of(count, count, 'sample')}"
-            entries.append((sheet.legend_entry(sheet.swatch(index), words), words))
-    return entries
