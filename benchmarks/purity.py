@@ -1,4 +1,4 @@
-"""Is training untouched? Each training twice, without and with every layer pictured at every step.
+"""Is training untouched? Each training twice, without and with every view of every layer at every step.
 
     python benchmarks/purity.py                              # Keras, PyTorch and Lightning
     KERAS_BACKEND=jax python benchmarks/purity.py --framework keras
@@ -16,12 +16,28 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from layerviz_callbacks import verify
+from layerviz_callbacks import verify, views
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.normal(size=(16, 8, 8, 1)).astype(np.float32)
 WAVES = RANDOM.normal(size=(16, 12, 3)).astype(np.float32)
 LABELS = np.arange(16) % 3
+
+
+def every_view():
+    """All there is to be drawn, so that everything there is to be read is read; gradients in each way."""
+    return [
+        views.Filters(),
+        views.FeatureMaps(),
+        views.Attention(),
+        views.Composite(),
+        views.Predictions(),
+        views.GradCAM(),
+        views.GradCAM(method="layercam", target=1),
+        views.Saliency(method="smoothgrad", steps=2),
+        views.Saliency(method="integrated gradients", steps=2),
+        views.Patterns(max_channels=2, steps=2, jitter=1),
+    ]
 
 
 def batches(x):
@@ -187,7 +203,7 @@ FRAMEWORKS = {"keras": keras_trainings, "torch": torch_trainings, "lightning": l
 def verified(framework):
     """Yield the name of each training and its `Verification`."""
     for name, (make, given) in FRAMEWORKS[framework]().items():
-        yield name, verify(make, given)
+        yield name, verify(make, given, views=every_view())
 
 
 def main():

@@ -1,6 +1,7 @@
 """Which layers of the well-known models are pictured: every convolution of every one should be.
 
     python benchmarks/zoo.py [--family keras|huggingface|own] [--only NAME]
+    python benchmarks/zoo.py --views                # which views draw which model, and why not
 
 Builds every class of keras.applications (no weights, 96 x 96 pixels), transformers' models from their
 configurations, and two networks over waveforms of our own (own_networks.py); reads each as a training does
@@ -139,7 +140,8 @@ def measure(family, name):
     began = time.perf_counter()
     snapshot = reader.read(request)
     read = time.perf_counter() - began
-    drawn = [{layer.base_name for layer in one.view.drawn(snapshot)} for one in plan]
+    pictures = [one for one in plan if one.view.family in ("filters", "feature maps")]
+    drawn = [{layer.base_name for layer in one.view.drawn(snapshot)} for one in pictures]
     for one in plan:
         one.view.draw(snapshot)
     seconds = time.perf_counter() - began
@@ -162,11 +164,50 @@ def measure(family, name):
     return row, misses, len(pictured), len(wanted)
 
 
+def measure_views(family, name):
+    """The row of the table of views, and why a view draws nothing."""
+    from zoo_views import pictured
+
+    logging.getLogger("layerviz_callbacks").setLevel(logging.ERROR)
+    make = {"keras": keras_model, "huggingface": hugging_face_model, "own": own_model}[family]
+    return pictured(reader_of(*make(name)), name)
+
+
 def chosen_models(families, only):
     """(family, name) of the models to read."""
     lists = {"keras": keras_names, "huggingface": lambda: HUGGING_FACE, "own": lambda: OWN}
     pairs = [(family, name) for family in families for name in lists[family]()]
     return [pair for pair in pairs if not only or pair[1] in only]
+
+
+def each_in_a_process(work, models):
+    """Yield the name of each model and what `work` gives of it, or its error; fresh processes."""
+    context = multiprocessing.get_context("spawn")
+    for begin in range(0, len(models), MODELS_A_PROCESS):
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            for family, name in models[begin : begin + MODELS_A_PROCESS]:
+                try:
+                    yield name, pool.submit(work, family, name).result()
+                except (Exception, BrokenProcessPool) as error:  # noqa: BLE001  the table goes on
+                    yield name, error
+
+
+def print_views(models):
+    """Print the table of views; the exit status is that of failures."""
+    from zoo_views import HEADER
+
+    widths, failed, reasons = [24, *[10] * (len(HEADER) - 1)], 0, []
+    print(*(cell.rjust(width) for cell, width in zip(HEADER, widths, strict=True)))
+    for name, found in each_in_a_process(measure_views, models):
+        if isinstance(found, Exception):
+            failed += 1
+            print(f"{name.rjust(widths[0])} FAILED {type(found).__name__}: {found}", flush=True)
+            continue
+        row, why = found
+        print(*(cell.rjust(width) for cell, width in zip(row, widths, strict=True)), flush=True)
+        reasons += [f"{name}: no {view}: {reason}" for view, reason in why.items()]
+    print("", *reasons, sep="\n")
+    return 1 if failed else 0
 
 
 def main():
@@ -179,12 +220,15 @@ def main():
     parser.add_argument(
         "--only", metavar="NAME", action="append", help="this model alone; may be given again"
     )
+    parser.add_argument("--views", action="store_true", help="the table of views")
     parser.add_argument("--quick", action="store_true", help="the smallest model of each family")
     options = parser.parse_args()
     only = ["MobileNet", "ViT", "torch_unet_1d"] if options.quick else options.only
     models = chosen_models(options.family or FAMILIES, only)
     if not models:
         parser.error(f"no model is named {only}")
+    if options.views:
+        return print_views(models)
     widths = [24, 7, 12, 9, 13, 7, 7, 8, 9]
     header = [
         "model",
@@ -198,19 +242,16 @@ def main():
         "MB whole",
     ]
     print(*(cell.rjust(width) for cell, width in zip(header, widths, strict=True)))
-    context, reasons, found, wanted = multiprocessing.get_context("spawn"), [], 0, 0
-    for begin in range(0, len(models), MODELS_A_PROCESS):
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            for family, name in models[begin : begin + MODELS_A_PROCESS]:
-                try:
-                    row, misses, pictured, total = pool.submit(measure, family, name).result()
-                except (Exception, BrokenProcessPool) as error:  # noqa: BLE001  the table goes on
-                    reasons.append(f"{name}: {type(error).__name__}: {error}")
-                    print(f"{name.rjust(widths[0])} FAILED", flush=True)
-                    continue
-                print(*(cell.rjust(width) for cell, width in zip(row, widths, strict=True)), flush=True)
-                reasons += [f"{name}: {layer}: {why}" for layer, why in misses.items()]
-                found, wanted = found + pictured, wanted + total
+    reasons, found, wanted = [], 0, 0
+    for name, measured in each_in_a_process(measure, models):
+        if isinstance(measured, Exception):
+            reasons.append(f"{name}: {type(measured).__name__}: {measured}")
+            print(f"{name.rjust(widths[0])} FAILED", flush=True)
+            continue
+        row, misses, pictured, total = measured
+        print(*(cell.rjust(width) for cell, width in zip(row, widths, strict=True)), flush=True)
+        reasons += [f"{name}: {layer}: {why}" for layer, why in misses.items()]
+        found, wanted = found + pictured, wanted + total
     print(f"\n{found} of {wanted} convolutions pictured in {len(models)} models; {len(reasons)} misses")
     print(*reasons, sep="\n")
     return 0 if found == wanted and not any("Error" in reason for reason in reasons) else 1

@@ -20,6 +20,7 @@ from layerviz_callbacks.errors import (
     ReadingError,
     SelectionError,
     SinkError,
+    SnapshotFileError,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from layerviz_callbacks.picture import Picture
     from layerviz_callbacks.probe import Probe
     from layerviz_callbacks.snapshot import Layer, Snapshot
+    from layerviz_callbacks.store import SnapshotFile, SnapshotWriter
     from layerviz_callbacks.verification import Verification
 
 __all__ = [
@@ -43,6 +45,9 @@ __all__ = [
     "SelectionError",
     "SinkError",
     "Snapshot",
+    "SnapshotFile",
+    "SnapshotFileError",
+    "SnapshotWriter",
     "Verification",
     "inspect",
     "sinks",
@@ -57,6 +62,8 @@ _HOMES = {
     "Picture": "picture",
     "Probe": "probe",
     "Snapshot": "snapshot",
+    "SnapshotFile": "store",
+    "SnapshotWriter": "store",
     "Verification": "verification",
 }
 """Where these names come from: imported when asked for, so that nobody waits for what is not used."""

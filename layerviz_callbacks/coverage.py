@@ -26,7 +26,7 @@ class Coverage:
         partial: pictured layers that one of the views had to leave out, as `(name, family)` with the reason.
         chosen: whether the user chose the layers; then the ones not chosen are not counted.
         inputs: the probe's inputs that cannot be pictured, with the reason.
-        others: what else a view that draws no layers had to leave out, as `(name, family)` with the reason.
+        others: what else a view had to leave out, as `(name, family)` with the reason.
     """
 
     pictured: tuple[str, ...]
@@ -77,9 +77,8 @@ def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | Non
     """
     others = {
         (name, view.family): reason
-        for view, _ in plan
-        if not view.per_layer
-        for name, reason in view.refusals(snapshot).items()
+        for view, names in plan
+        for name, reason in view.refusals(snapshot.choose(names)).items()
     }
     plan = [(view, names) for view, names in plan if view.per_layer]
     chosen = all(names is not None for _, names in plan)
@@ -109,6 +108,8 @@ def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | Non
 def _not_wanted(layer: Layer, plan: Sequence[tuple[View, frozenset[str] | None]]) -> str:
     """Why no view chose a layer by itself."""
     by_default = [view for view, names in plan if names is None]
+    if len(by_default) < len(plan) and all(view.leaves_out for view in by_default):
+        return "in the layers= of no view"
     if by_default and all(view.leaves_out for view in by_default):
         return "; ".join(dict.fromkeys(view.leaves_out for view in by_default))
     refusals = [view.refusal(layer) for view, _ in plan] if layer.kernel_shape is not None else []

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
 from layerviz_callbacks.failure import FailurePolicy
+from layerviz_callbacks.history import Album, Frame
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.plan import PlannedView
+from layerviz_callbacks.render.held_range import HeldRange
 from layerviz_callbacks.sinks import Sink
 from layerviz_callbacks.snapshot import Snapshot
 from layerviz_callbacks.views import View, draw_probe
@@ -93,6 +95,8 @@ class Delivery:
         self._sinks = list(sinks)
         self._policy = policy
         self._written_by_closed = 0
+        self._ranges: dict[str, HeldRange] = {}  # by tag
+        self._albums: dict[tuple[type[View], frozenset[str]], Album] = {}  # by what it reads, too
         self.pictures = 0
         self.seconds = 0.0
 
@@ -160,12 +164,21 @@ class Delivery:
         if planned.off:
             return []
         try:
-            return self._artist.draw(planned.view, snapshot.choose(planned.names))
+            shown = replace(snapshot, chosen=planned.names, ranges=dict(self._ranges))
+            if "history" in planned.view.needs:
+                key = (type(planned.view), planned.reads)  # a view that draws less is another object
+                album = self._albums.setdefault(key, Album())
+                shown = replace(shown, history=album.frames)
+                kept = planned.view.keep(shown)
+                album.add(Frame(shown.step, shown.when, shown.metrics, shown.best, kept))
+            pictures = self._artist.draw(planned.view, shown)
         except Exception as error:  # noqa: BLE001  whatever a view raises, the others go on
             planned.off = True
             name = type(planned.view).__name__
             self._policy.fault(f"the view {name}", error, consequence="it is switched off")
             return []
+        self._ranges |= {picture.tag: picture.held for picture in pictures if picture.held is not None}
+        return pictures
 
     def _each_sink(self, action: Callable[[Sink], None]) -> None:
         for sink in list(self._sinks):

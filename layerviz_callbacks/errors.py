@@ -26,6 +26,10 @@ class SinkError(LayerVizError, OSError):
     """The place the pictures should go to cannot be written."""
 
 
+class SnapshotFileError(LayerVizError, OSError):
+    """A file of snapshots cannot be opened, read or written; the message says why."""
+
+
 class ReadingError(LayerVizError, RuntimeError):
     """The model itself fails when it is shown the probe in evaluation mode, whatever the probe is."""
 

@@ -42,5 +42,5 @@ def inspected(reader: Reader, *, layers: Selector | None, views: Sequence[View] 
     request = replace(request, kernel_cuts={}, output_cuts={}, attention_samples=None)
     snapshot = explained(reader, reader.read(request), request)
     for what, why in snapshot.unread.items():
-        logger().warning("There are no %s: %s", what, why)
+        logger().warning("There is no %s: %s", what, why)
     return snapshot.choose(chosen)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from layerviz_callbacks.render.animated_png import encode_animated_png
+from layerviz_callbacks.render.held_range import HeldRange
 from layerviz_callbacks.render.png import encode_png
 
 
@@ -22,6 +25,7 @@ class Picture:
         palette: RGB of the 256 indices `(256, 3)`, uint8; None for RGB pixels.
         caption: what the picture is, in one line of words.
         description: the same with details, as Markdown, for TensorBoard's (i) pop-up.
+        held: the range of values it is drawn with, where that holds still over steps; else None.
 
     Example:
         >>> import numpy as np
@@ -35,6 +39,7 @@ class Picture:
     palette: np.ndarray | None = None
     caption: str = ""
     description: str = ""
+    held: HeldRange | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -84,3 +89,27 @@ class Picture:
     def __repr__(self) -> str:
         width, height = self.size
         return f"Picture({self.tag!r}, {width} x {height})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Animation(Picture):
+    """A picture that moves where it is shown by a browser, such as TensorBoard's: an animated PNG.
+
+    Attributes:
+        frames: pixels like `pixels`, of the same size. `pixels` itself is what is shown where nothing moves.
+        seconds: how long each frame is shown; then it begins anew.
+
+    Example:
+        >>> import numpy as np
+        >>> black = np.zeros((2, 3, 3), np.uint8)
+        >>> moving = Animation("demo/blinking", black, frames=[black, black + 255], seconds=[0.5, 0.5])
+        >>> b"acTL" in moving.png()
+        True
+    """
+
+    frames: Sequence[np.ndarray] = ()
+    seconds: Sequence[float] = ()
+
+    @cached_property
+    def _png(self) -> bytes:
+        return encode_animated_png(self.frames, self.seconds, self.palette, still=self.pixels)

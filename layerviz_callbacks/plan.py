@@ -58,7 +58,7 @@ def checked_views(views: Sequence[View] | None) -> list[View]:
             if other is view or view.repeats(other):
                 raise ArgumentError(
                     f"views holds {type(view).__name__} twice: both would draw the same pictures. "
-                    f"Leave one out, or give each its own {'layers' if view.per_layer else 'outputs'}=."
+                    f"Leave one out, or give each its own {view.told_apart_by}."
                 )
     return list(views)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,11 +14,13 @@ import numpy as np
 from layerviz_callbacks.cut import Taken
 from layerviz_callbacks.errors import ArgumentError, SelectionError, did_you_mean
 from layerviz_callbacks.export import export_arrays
+from layerviz_callbacks.history import Frame
 from layerviz_callbacks.probe import Probe
 
 if TYPE_CHECKING:
     from layerviz_callbacks.explaining import FoundPatterns, SaliencyRecipe, Score, Target
     from layerviz_callbacks.picture import Picture
+    from layerviz_callbacks.render.held_range import HeldRange
     from layerviz_callbacks.views import View
 
 
@@ -112,6 +115,10 @@ class Snapshot:
         scores: by target, what is explained of each sample.
         saliency: by recipe, what was found of each input, `(sample, *space, channel)`; float32.
         unread: what was asked for and could not be read, such as "gradients of conv1", with the reason.
+        ranges: by tag of a picture, the range it was drawn with at the step before; None: each picture takes
+            the range of its own values.
+        history: what the view that draws kept of earlier steps, see `View.keep`.
+        best: it is the best step so far, by what is monitored.
         initial: the model before training, where a view compares with it; None at step 0, and where it is
             not known.
 
@@ -133,6 +140,9 @@ class Snapshot:
     scores: Mapping[Target, Score] = field(default_factory=dict)
     saliency: Mapping[SaliencyRecipe, Mapping[str, np.ndarray]] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
+    ranges: Mapping[str, HeldRange] | None = None
+    history: tuple[Frame, ...] = ()
+    best: bool = False
     initial: Initial | None = None
 
     def __getitem__(self, name: str) -> Layer:
@@ -160,7 +170,7 @@ class Snapshot:
         return replace(self, chosen=names)
 
     def pictures(self, *views: View) -> list[Picture]:
-        """Draw the snapshot with these views; without any, with filters and feature maps.
+        """Draw the snapshot with these views; without any, with the default ones.
 
         Returns:
             The pictures in the model's order, view by view.
@@ -213,6 +223,49 @@ class Snapshot:
             >>> inspect(model, Probe(x, names=["event", "noise"])).export("arrays")   # doctest: +SKIP
         """
         return export_arrays(self, folder)
+
+    def save(self, path: str | os.PathLike[str], *, precision: str = "float32") -> Path:
+        """Write the snapshot to a new HDF5 file, which any HDF5 library reads; see `docs/snapshots.md`.
+
+        Args:
+            path: the file; there must be none of that name yet.
+            precision: of kernels, outputs, attention and gradients: "float32", "float16" or "uint8".
+
+        Returns:
+            The file.
+
+        Raises:
+            ArgumentError: `path` is none, or there is no such precision.
+            MissingLibraryError: h5py is not installed.
+            SnapshotFileError: the file is there already, or cannot be written.
+
+        Example:
+            >>> inspect(model, x_val[:4]).save("model.h5")             # doctest: +SKIP
+        """
+        from layerviz_callbacks.store.writer import save_snapshot  # upwards, by need
+
+        return save_snapshot(self, path, precision=precision)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, step: int | None = None) -> Snapshot:
+        """Read a snapshot from a file that `save` or a callback wrote; no framework is needed for it.
+
+        Args:
+            path: the file.
+            step: which step; None: the last one.
+
+        Raises:
+            ArgumentError: the file does not hold that step.
+            MissingLibraryError: h5py is not installed.
+            SnapshotFileError: the file is not there, is damaged, or holds something else.
+
+        Example:
+            >>> Snapshot.load("run.h5", step=5)["conv1"].output.shape  # doctest: +SKIP
+            (4, 28, 28, 8)
+        """
+        from layerviz_callbacks.store.file import load_snapshot  # upwards, by need
+
+        return load_snapshot(path, step=step)
 
     def summary(self) -> str:
         """A table of the layers: name, kind, kernel shape, output shape, parameters."""

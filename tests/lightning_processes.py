@@ -19,7 +19,15 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 from torch_models import images
 
+from layerviz_callbacks import Probe
+from layerviz_callbacks.errors import DifferentiationError
+from layerviz_callbacks.explaining import Target
 from layerviz_callbacks.lightning import LayerVizCallback
+from layerviz_callbacks.lightning.learning import entry_of
+from layerviz_callbacks.lightning.processes import JointReader
+from layerviz_callbacks.lightning.sharded import reader_of
+from layerviz_callbacks.lightning.strategies import processes_of
+from layerviz_callbacks.request import Request
 
 LIGHTNING = namespace()
 
@@ -274,6 +282,62 @@ def processes_have_batches_of_different_length(folder):
         return [train_loader(), DataLoader(TensorDataset(*own), batch_size=10)]
 
     return recorded(data=data, options={"use_distributed_sampler": False})
+
+
+def gradients_where_the_forward_pass_gathers(folder):
+    return looked_at(strategy="ddp", forward=gathering)
+
+
+def fsdp_1_and_gradients(folder):
+    return looked_at(strategy="fsdp1")
+
+
+def fsdp_2_and_gradients(folder):
+    return looked_at(strategy="fsdp2")
+
+
+def gathering(self, x):
+    mean = x.detach().mean()
+    torch.distributed.all_reduce(mean)
+    return self.net(x) + mean
+
+
+def looked_at(*, strategy, **parts):
+    """Train while gradients are read and the model is differentiated together, and without it."""
+    looks = Looks()
+    result = {"error": ""}
+    result["with"], _ = trained(looks, strategy=strategy, **parts)
+    result["without"], _ = trained(strategy=strategy, **parts)
+    return {**result, **looks.found}
+
+
+class Looks(LIGHTNING.Callback):
+    """Reads gradients in all processes, as the first one says."""
+
+    def __init__(self):
+        self.found = {}
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        x = images(2, seed=7)[0]
+        entry = entry_of(trainer, pl_module, Probe(x), None, None)
+        reader = JointReader(
+            reader_of(trainer, pl_module, entry.probe, entry.run), processes_of(trainer, pl_module)
+        )
+        reader.together(lambda: self.look(reader, x.numpy()))
+
+    def look(self, reader, x):
+        target = Target(1)
+        snapshot = reader.read(Request(gradients={target: frozenset({"net.conv"})}))
+        self.found["score"] = snapshot.scores[target].values
+        self.found["gradient"] = snapshot["net.conv"].gradients.get(target)
+        self.found["unread"] = dict(snapshot.unread)
+        with reader.differentiating() as differentiate:
+            for layer in ("", "net.conv"):
+                try:
+                    found = differentiate({"input": np.repeat(x, 2, axis=0)}, np.ones, layer=layer)
+                    self.found[f"of {layer}"] = found.gradients["input"]
+                except DifferentiationError as error:
+                    self.found[f"of {layer}"] = str(error)
 
 
 def forward_is_given(folder):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from layerviz_callbacks import Probe, inspect
+from layerviz_callbacks import Probe, inspect, views
 
 
 def keras_model(weights, rank):
@@ -62,6 +62,26 @@ def torch_model(weights, rank):
     return model, np.moveaxis(weights["x"], -1, 1).copy()
 
 
+def looked_at(model, probe):
+    """What is found by gradients: of a layer, of the inputs, and by ascending them."""
+    looking = [
+        views.GradCAM(layers="conv2", target=1),
+        views.Saliency(target=1),
+        views.Saliency(method="integrated gradients", target=1, steps=8),
+        views.Patterns(layers=["conv1", "conv2"], channels=[0, 1], steps=4, jitter=1),
+    ]
+    snapshot = inspect(model, probe, views=looking)
+    (gradient,) = snapshot["conv2"].gradients.values()
+    arrays = {"conv2.gradient": gradient}
+    for recipe, found in snapshot.saliency.items():
+        arrays[f"saliency {recipe.method}"] = found["input"]
+    for name in ("conv1", "conv2"):
+        arrays[f"{name}.patterns"] = snapshot[name].patterns.inputs
+    pictures = snapshot.pictures(*looking)
+    assert [picture.tag.partition("/")[0] for picture in pictures].count("patterns") == 2
+    return arrays
+
+
 def main(framework, weights_file, folder):
     weights = dict(np.load(weights_file))
     rank = weights["x"].ndim - 2
@@ -74,6 +94,7 @@ def main(framework, weights_file, folder):
             arrays[f"{layer.name}.kernel"] = layer.kernel
         if layer.output is not None:
             arrays[f"{layer.name}.output"] = layer.output
+    arrays |= looked_at(model, Probe(x, names=names))
     folder.mkdir()
     np.savez(folder / "arrays.npz", **arrays)
     for picture in snapshot.pictures():

@@ -80,3 +80,68 @@ def test_a_volume_is_pictured_in_three_dimensions(tmp_path):
     assert "Dice overlap" in printed
     assert {"down1.0", "bottom.0", "up1.0", "grey"} <= layers["filters"]
     assert {"down1", "bottom", "up1", "probability"} <= layers["feature maps"]
+
+
+def test_patterns_of_every_block_are_pictured_for_photographs_and_seismograms(tmp_path):
+    for package in ("torch", "obspy", "sklearn", "matplotlib"):
+        pytest.importorskip(package)
+    logs, pictures = tmp_path / "logs", tmp_path / "pictures"
+    printed = run("filter_patterns.py", "--quick", "--log-dir", logs, "--out", pictures)
+    assert "Photographs: temple, flower, Grace Hopper" in printed
+    for name, blocks in (("photographs", 4), ("seismograms", 3)):
+        assert list((logs / name / "layerviz").glob("events.out.tfevents.*"))
+        drawn = [path.parent.name.partition("_")[2] for path in pictures.glob(f"{name}/patterns/*/*1.png")]
+        assert sorted(drawn) == [f"block{block}.relu2" for block in range(1, blocks + 1)]
+
+
+def run_and_list(name, folder):
+    """What the example printed, and by family the names of what is pictured in the folder of PNG files."""
+    logs, pictures = folder / "logs", folder / "pictures"
+    printed = run(name, "--quick", "--log-dir", logs, "--out", pictures)
+    assert f"tensorboard --logdir {logs}" in printed
+    drawn = {}
+    for path in pictures.glob("*/*/*.png"):
+        drawn.setdefault(path.parent.parent.name, set()).add(path.parent.name.partition("_")[2])
+    return printed, drawn
+
+
+def test_a_small_earthquake_transformer_shows_its_attention_for_events_and_noise(tmp_path):
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("obspy")
+    printed, drawn = run_and_list("seismic_attention.py", tmp_path)
+    for name in ("event RJOB 2009", "event UH3 16:27", "noise f11", "noise MOLA"):
+        assert f"{name}: highest P" in printed
+    assert drawn["attention"] == {"global_attention", "P_local_attention", "S_local_attention"}
+    assert {path.name for path in (tmp_path / "pictures" / "predictions").iterdir()} == {
+        "detection",
+        "P",
+        "S",
+    }
+    assert drawn["feature maps"] == {"conv1", "conv3", "memory"}
+    assert [names for family, names in drawn.items() if family.startswith("grad-cam")] == [{"memory"}]
+
+
+def test_every_block_that_segments_layered_sections_is_pictured(tmp_path):
+    pytest.importorskip("lightning")
+    printed, drawn = run_and_list("seismic_segmentation.py", tmp_path)
+    assert "of the pixels of held-out sections are right" in printed
+    blocks = {"conv1", "layer1", "layer2", "layer3", "layer4"}
+    assert drawn["feature maps"] == drawn["feature maps in grey"] == blocks
+    assert drawn["composite"] == {"layer1"}
+    assert drawn["composite principal component"] == {"layer2", "layer3"}
+    assert drawn["composite clusters"] == {"layer4"}
+    assert [names for family, names in drawn.items() if "class 4" in family] == [{"layer1", "layer4"}]
+    assert list((tmp_path / "pictures" / "predictions" / "output").glob("*.png"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--direct"]], ids=["nn.MultiheadAttention", "direct"])
+def test_a_vision_transformer_shows_where_its_class_token_looks(tmp_path, arguments):
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    pictures = tmp_path / "pictures"
+    run("vit_attention.py", "--quick", "--log-dir", tmp_path / "logs", "--out", pictures, *arguments)
+    sheets = {path.name.partition("_")[2] or path.name for path in (pictures / "attention").iterdir()}
+    assert sheets == {"blocks.0.attention", "blocks.1.attention", "blocks.2.attention", "rollout"}
+    numbers = list((pictures / "numbers").glob("*/*.json"))
+    assert any("attention entropy" in path.read_text() for path in numbers)
+    assert list((pictures / "saliency smoothgrad").glob("*/*.png"))

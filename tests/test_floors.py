@@ -8,13 +8,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "layerviz_callbacks"
 
 FLOORS = {
-    "errors": 0, "messages": 0, "kinds": 0, "metering": 0, "safe_names": 0,
+    "errors": 0, "messages": 0, "kinds": 0, "metering": 0, "safe_names": 0, "history": 0,
     "render": 1, "failure": 1, "one_thread": 1, "budget": 1, "probe": 1, "selection": 1,
     "cut": 2, "export": 2, "picture": 2,
     "snapshot": 3,
     "answers": 4,
     "explaining": 5,
-    "request": 6,
+    "request": 6, "store": 6,
     "reader": 7, "views": 7, "sinks": 7,
     "coverage": 8, "plan": 8, "verification": 8, "drawing": 8,
     "delivery": 9, "inspection": 9,
@@ -26,7 +26,7 @@ FLOORS = {
     "": 15, "demo": 15, "cli": 16, "__main__": 17,
 }  # fmt: skip
 # Imports by need, inside a function, that go upwards: each is a convenience of the public API.
-UPWARDS_BY_NEED = {("snapshot", "views")}
+UPWARDS_BY_NEED = {("snapshot", "views"), ("snapshot", "store")}
 FRAMEWORKS = {"keras", "tensorflow", "tf_keras", "torch", "jax", "lightning", "pytorch_lightning"}
 DOORS = {
     "keras": {"keras", "tensorflow", "tf_keras", "torch", "jax"},  # Keras runs on three of them

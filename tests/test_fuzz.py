@@ -72,12 +72,38 @@ def selectors(names):
     return mostly(st.one_of(st.none(), word, st.lists(word, min_size=1, max_size=3)), others)
 
 
+TARGET = {
+    "target": mostly(st.sampled_from(["predicted", "target", 0, 2, [0, 1]])),
+    "output": mostly(st.none()),
+    "region": mostly(st.sampled_from(["predicted", "all"])),
+}
+LOOKING = {
+    views.Composite: {"method": mostly(st.sampled_from(["mean", "top-k", "clusters"]))},
+    views.Predictions: {"kind": mostly(st.none())},
+    views.Attention: {"max_samples": mostly(st.integers(1, 5))},
+    views.GradCAM: {"method": mostly(st.sampled_from(["grad-cam", "layercam", "eigencam", "cam"])), **TARGET},
+    views.Saliency: {"method": mostly(st.sampled_from(["gradient", "gradient x input"])), **TARGET},
+    views.Patterns: {
+        "steps": mostly(st.integers(1, 2)),
+        "max_channels": mostly(st.integers(1, 3)),
+        "start": mostly(st.sampled_from(["noise", "fourier"])),
+        "jitter": mostly(st.integers(0, 1)),
+        "size": mostly(st.none()),
+    },
+}
+ALL_AT_ONCE = (views.Predictions, views.Saliency)
+
+
 @st.composite
 def some_views(draw, names):
     options = {"max_channels": draw(mostly(st.integers(1, 9))), "layers": draw(selectors(names))}
     options["contrast"] = draw(mostly(st.sampled_from(["layer", "channel"])))
     options["channels"] = draw(mostly(st.sampled_from(["first", "strongest", [0, 2]])))
-    return draw(st.sampled_from([views.Filters, views.FeatureMaps]))(**options)
+    kind = draw(st.sampled_from([views.Filters, views.FeatureMaps, *LOOKING]))
+    if kind not in LOOKING:
+        return kind(**options)
+    more = {name: draw(strategy) for name, strategy in LOOKING[kind].items()}
+    return kind(**({} if kind in ALL_AT_ONCE else {"layers": options["layers"]}), **more)
 
 
 @pytest.mark.filterwarnings("ignore")

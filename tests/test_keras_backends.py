@@ -10,7 +10,15 @@ import pytest
 HERE = Path(__file__).parent
 EVERYWHERE = ["zoo/test_keras_zoo.py", "test_keras_compiled.py"]
 SELECTED = {
-    "torch": [*EVERYWHERE, "test_keras_reader.py", "test_keras_untouched.py", "test_keras_callback.py"],
+    "torch": [
+        *EVERYWHERE,
+        "test_keras_reader.py",
+        "test_keras_untouched.py",
+        "test_keras_callback.py",
+        "test_keras_attention.py",
+        "test_keras_gradients.py",
+        "test_keras_differentiating.py",
+    ],
     # On JAX all is compiled, for seconds a model: one test for each promise.
     "jax": [
         *EVERYWHERE,
@@ -20,6 +28,21 @@ SELECTED = {
         "test_keras_untouched.py::test_training_is_bit_identical_with_the_callback",
         "test_keras_untouched.py::"
         "test_training_is_bit_identical_where_passes_are_compiled_and_layers_draw_by_themselves",
+        "test_keras_attention.py::test_attention_written_by_hand_can_be_counted_on_paper",
+        "test_keras_attention.py::test_multi_head_attention_gives_the_scores_of_the_layer_itself",
+        "test_keras_attention.py::"
+        "test_a_compiled_pass_with_attention_is_traced_once_for_each_request_and_cut_inside",
+        "test_keras_attention.py::test_training_is_bit_identical_with_attention_recorded_each_epoch",
+        "test_keras_attention.py::test_what_other_threads_compute_is_not_heard",
+        "test_keras_gradients.py::test_two_channels_as_on_paper",
+        "test_keras_gradients.py::"
+        "test_the_score_is_taken_before_the_last_softmax_or_sigmoid[framework's sigmoid in call]",
+        "test_keras_gradients.py::test_each_call_of_a_shared_layer_has_its_gradient",
+        "test_keras_gradients.py::test_what_has_no_gradient_says_why",
+        "test_keras_gradients.py::test_a_compiled_pass_gives_the_gradients_of_an_eager_one_and_is_traced_once",
+        "test_keras_gradients.py::test_a_model_that_cannot_be_traced_is_differentiated_all_the_same",
+        "test_keras_gradients.py::test_training_is_bit_identical_with_gradients_of_all_layers[sequential]",
+        "test_keras_differentiating.py::test_the_weights_change_from_call_to_call_and_nothing_is_traced_again",
     ],
 }
 

@@ -31,6 +31,11 @@ TOGETHER = [  # the model is recorded, and training is the same
     "batches_cannot_be_sent",
     *SHARDED,
 ]
+LOOKED_AT = [  # gradients are read of the model, and training is the same
+    "gradients_where_the_forward_pass_gathers",
+    "fsdp_1_and_gradients",
+    "fsdp_2_and_gradients",
+]
 FAULTS = [  # the model is not recorded further, and training is the same
     "a_gathering_view_fails_in_the_first_process",
     "the_reader_fails_in_the_second_process",
@@ -45,7 +50,7 @@ RAISED = {  # what both processes say
     "the_processes_show_the_probe_in_different_ways": "LayerVizCallback(forward=",
 }
 OTHERS = ["files_are_written_once", "training_is_stopped_early"]
-CASES = [*TOGETHER, *FAULTS, *RAISED, *OTHERS, "a_view_is_interrupted"]
+CASES = [*TOGETHER, *LOOKED_AT, *FAULTS, *RAISED, *OTHERS, "a_view_is_interrupted"]
 EVERYTHING = bool(os.environ.get("LAYERVIZ_TEST_ALL"))
 LIMIT = 150  # seconds; a deadlock fails, it does not hang
 
@@ -95,7 +100,7 @@ def results(tmp_path_factory):
     return of
 
 
-@pytest.mark.parametrize("case", [*TOGETHER, *FAULTS])
+@pytest.mark.parametrize("case", [*TOGETHER, *LOOKED_AT, *FAULTS])
 def test_training_is_the_same_in_every_process_bit_for_bit(results, case):
     for result in results(case):
         assert result["error"] == ""
@@ -125,6 +130,23 @@ def test_outputs_are_those_of_plain_pytorch_for_the_first_process_data(results, 
     for name in ("net.conv", "net.head"):
         np.testing.assert_array_equal(first["layers"][name][2], first["outputs"][name])
     np.testing.assert_array_equal(first["inputs"]["input"][..., 0], first["outputs"]["x"][:, 0])
+
+
+def test_gradients_are_read_together_where_the_forward_pass_gathers(results):
+    first, other = results("gradients_where_the_forward_pass_gathers")
+    assert first["unread"] == {}
+    assert first["gradient"].shape == (2, 6, 6, 4) and first["gradient"].any()
+    assert first["of "].shape == first["of net.conv"].shape == (4, 1, 8, 8)
+    np.testing.assert_allclose(first["of net.conv"][::2], first["of net.conv"][1::2])
+    assert "gradient" not in other  # it runs along
+
+
+@pytest.mark.parametrize("case", ["fsdp_1_and_gradients", "fsdp_2_and_gradients"])
+def test_sharded_models_have_scores_and_no_gradients_and_the_reason_is_told(results, case):
+    first = results(case)[0]
+    assert first["score"].shape == (2,) and first["gradient"] is None
+    for told in (first["unread"]["gradients of net.conv"], first["of "], first["of net.conv"]):
+        assert "sharded over several processes" in told
 
 
 @pytest.mark.parametrize("case", SHARDED)

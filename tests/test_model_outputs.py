@@ -71,7 +71,7 @@ def test_predictions_ask_for_no_layer():
     request = request_of(plan, reader.read(Request()))
     assert request == Request(model_outputs=True) and request.runs_model
     both = plan_of([views.Predictions(), Shapes()], None, reader.entries())
-    assert request_of(both, reader.read(Request())).outputs == {"conv1", "head"}
+    assert request_of(both, reader.read(Request())).outputs == {"conv1"}  # "head" is not drawn
     assert not request_of(both[1:], reader.read(Request())).model_outputs
 
 
@@ -141,7 +141,7 @@ def test_a_training_gets_composites_and_predictions(worker):
     ) as record:
         record(1)
     assert {tag for _, tag, _ in sink.pictures} == {
-        "probe/input", "composite/01_0", "composite/03_2", "predictions/output",
+        "probe/input", "composite clusters/01_0", "composite clusters/03_2", "predictions/output",
     }  # fmt: skip
     (caption,) = [words for step, tag, words in sink.pictures if tag == "predictions/output" and step == 1]
     assert "a IoU" in caption

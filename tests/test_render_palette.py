@@ -12,9 +12,11 @@ def luminance(colours):
 
 
 @pytest.mark.parametrize(
-    "colours", [palette.sequential(), palette.diverging()], ids=["sequential", "diverging"]
+    "colours",
+    [palette.sequential(), palette.diverging(), palette.grey()],
+    ids=["sequential", "diverging", "grey"],
 )
-class TestBothPalettes:
+class TestEachPalette:
     def test_all_256_colours_are_distinct(self, colours):
         assert colours.shape == (256, 3)
         assert len({tuple(colour) for colour in colours.tolist()}) == 256
@@ -43,6 +45,13 @@ def test_zero_of_the_diverging_palette_is_a_neutral_mid_grey():
     red, green, blue = palette.diverging()[111].astype(int)
     assert max(red, green, blue) - min(red, green, blue) <= 3
     assert 120 < green < 160
+
+
+def test_the_grey_palette_has_no_colour_in_its_levels_and_mid_grey_at_zero():
+    levels = palette.grey()[: palette.LEVELS]
+    assert (levels == levels[:, :1]).all() and levels[0, 0] <= 1 and levels[-1, 0] >= 254
+    assert levels[111, 0] == 127
+    np.testing.assert_array_equal(palette.grey()[palette.LEVELS :], palette.sequential()[palette.LEVELS :])
 
 
 def test_curve_colours_are_those_of_okabe_and_ito():

@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 
 from layerviz_callbacks.render import palette, sheet
-from layerviz_callbacks.render.blocks import fit_blocks
+from layerviz_callbacks.render.blocks import BLOCK_GAP, Blocks, fit_blocks
+from layerviz_callbacks.render.grid import GAP
 from layerviz_callbacks.render.layout import (
     BODY_HEIGHT,
     BODY_HEIGHTS,
     CONTENT_WIDTH,
+    LARGEST_TILE,
     WIDTH,
     fit_count,
     fit_pairs,
@@ -14,7 +16,7 @@ from layerviz_callbacks.render.layout import (
     fit_tiles,
 )
 from layerviz_callbacks.render.scale import Scale
-from layerviz_callbacks.render.text import draw_line, drawable, measure, shorten
+from layerviz_callbacks.render.text import LINE_HEIGHT, draw_line, drawable, measure, shorten
 
 
 def test_capital_letters_are_at_least_18_pixels_high():
@@ -121,6 +123,72 @@ def test_blocks_never_make_a_sheet_of_absurd_height(samples, count):
     assert 1 <= blocks.samples <= samples
     assert blocks.columns * (blocks.width + 14) - 14 <= CONTENT_WIDTH
     assert blocks.side + 14 + blocks.tiles.total_width <= blocks.width
+
+
+SPACES = [(24, 40), (48, 80), (6, 10), (96, 160), (32, 32), (8, 8), (64, 64), (7, 7), (28, 28), (28, 14),
+          (100, 20), (3, 3), (224, 224), (9, 200)]  # fmt: skip
+
+
+def larger_tiles_fit(space, blocks, *, side):
+    """Whether tiles larger by the next whole factor fit into a body of 780 pixels, in any arrangement."""
+    tiles = blocks.tiles
+    enlarge, reduce = (tiles.enlarge + 1, 1) if tiles.reduce == 1 else (1, tiles.reduce - 1)
+    height, width = (-(-length // reduce) * enlarge for length in space)
+    if enlarge > 1 and max(height, width) > LARGEST_TILE:
+        return False
+    for columns in range(1, blocks.samples + 1):
+        block = (CONTENT_WIDTH + BLOCK_GAP) // columns - BLOCK_GAP
+        beside = min(112, max(40, block // 6)) + BLOCK_GAP if side else 0
+        across = (block - beside + GAP) // (width + GAP)
+        if block < 60 or across < 1:
+            continue
+        inner = max(beside - BLOCK_GAP, -(-blocks.count // across) * (height + GAP) - GAP)
+        rows = -(-blocks.samples // columns)
+        if rows * (LINE_HEIGHT + inner + BLOCK_GAP) - BLOCK_GAP <= BODY_HEIGHT:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("side", [True, False])
+def test_no_layout_leaves_a_third_of_the_width_unused_where_larger_tiles_would_fit(space, side):
+    narrow = 0
+    for samples in (1, 2, 3, 4, 5, 8):
+        for count in (1, 4, 6, 12, 16, 24, 32, 48, 64):
+            blocks = fit_blocks(
+                lambda *room: fit_tiles(*space, *room), samples=samples, count=count, label=34, side=side
+            )
+            assert (blocks.samples, blocks.count) == (samples, count)
+            if blocks.used < 2 / 3:
+                narrow += 1
+                assert not larger_tiles_fit(space, blocks, side=side), (samples, count, blocks)
+    assert narrow < 54 / 2
+
+
+def test_one_grid_uses_its_width_where_larger_tiles_would_fit():
+    for space in SPACES:
+        for count in (1, 4, 6, 12, 16, 24, 32, 48, 64):
+            _, tiles = fit_count(lambda *room, space=space: fit_tiles(*space, *room), count)
+            if tiles.total_width < CONTENT_WIDTH * 2 / 3:
+                alone = Blocks(1, CONTENT_WIDTH, 0, tiles, 1, count)
+                assert not larger_tiles_fit(space, alone, side=False), (space, count, tiles)
+
+
+def test_more_channels_do_not_shrink_tiles_beside_blank_space():
+    for space in ((24, 40), (48, 80)):
+        fitted = {
+            count: fit_blocks(
+                lambda *room, space=space: fit_tiles(*space, *room),
+                samples=3,
+                count=count,
+                label=34,
+                side=True,
+            )
+            for count in (12, 16)
+        }
+        assert {blocks.tiles.width for blocks in fitted.values()} == {80}
+        assert {blocks.tiles.reduce for blocks in fitted.values()} == {1}
+        assert min(blocks.used for blocks in fitted.values()) > 0.9
 
 
 def test_too_many_tiles_are_cut_to_what_fits():

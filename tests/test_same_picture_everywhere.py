@@ -87,5 +87,6 @@ def test_any_numbers_give_equal_snapshots_within_rounding(found, place):
     expected, _ = found["rounded 2-D"]["pytorch"]
     arrays, _ = found["rounded 2-D"][place]
     assert sorted(arrays) == sorted(expected)
+    assert {"conv2.gradient", "saliency integrated gradients", "conv2.patterns"} <= set(arrays)
     for name, array in arrays.items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-5, atol=2e-5, err_msg=name)

@@ -21,6 +21,8 @@ from view_models import (
 
 from layerviz_callbacks import ArgumentError, Layer
 from layerviz_callbacks.coverage import coverage
+from layerviz_callbacks.plan import checked_views, plan_of
+from layerviz_callbacks.reader import LayerEntry
 from layerviz_callbacks.render import palette
 from layerviz_callbacks.render.resize import resized, resized_classes
 from layerviz_callbacks.views import Composite, FeatureMaps
@@ -257,6 +259,30 @@ def test_volumes_show_slices_and_say_which():
     for method in METHODS:
         picture = draw(output, inputs=inputs, kind="Conv3D", method=method)
         assert "slices 1, 4, 8, 11, 14 of 16, left to right" in picture.caption
+
+
+def test_several_methods_stand_side_by_side_in_one_callback():
+    composites = [Composite(layers="conv1", method=method) for method in METHODS]
+    assert [view.family for view in checked_views(composites)] == [
+        "composite", "composite top-k", "composite principal component", "composite clusters",
+    ]  # fmt: skip
+    assert len(plan_of(composites, None, [LayerEntry("conv1", None, True)])) == 4
+    checked_views([Composite(), Composite(method="clusters")])
+    with pytest.raises(ArgumentError, match="Composite twice"):
+        checked_views([Composite(method="clusters"), Composite(method="clusters", count=3)])
+    with pytest.raises(ArgumentError, match="twice for the layers"):
+        plan_of(
+            [composites[0], Composite(layers="conv1", channels=[0])], None, [LayerEntry("conv1", None, True)]
+        )
+    output = RANDOM.random((2, 4, 4, 6)).astype(np.float32)
+    assert [draw(output, method=method).tag for method in METHODS] == [
+        f"{view.family}/01_conv1" for view in composites
+    ]
+
+    class Mine(Composite):
+        family = "mine"
+
+    assert Mine().family == "mine" and Mine(method="top-k").family == "mine top-k"
 
 
 # -- choosing and reading --------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from view_models import (
 )
 
 from layerviz_callbacks import ArgumentError, Layer, Probe, Snapshot
+from layerviz_callbacks.plan import checked_views
 from layerviz_callbacks.render import palette
 from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.render.text import draw_line
@@ -264,6 +265,7 @@ def test_an_output_that_was_not_read_gives_no_picture():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"colours": "gray"}, "colours='gray' is not an option. Allowed: 'auto', 'grey'."),
         ({"contrast": "each"}, "contrast='each' is not an option. Allowed: 'layer', 'channel', 'sample'."),
         ({"max_channels": 0}, "max_channels=0 is not a count"),
         ({"channels": "strong"}, "channels='strong' is not an option. Allowed: 'first', 'strongest', or"),
@@ -416,12 +418,58 @@ def test_volumes_and_bands_have_thumbnails():
     np.testing.assert_array_equal(draw(output, inputs=bands).pixels, middle.pixels)
 
 
+def test_greys_are_the_same_indices_in_another_palette_with_their_own_bar():
+    output = np.array([[1.0, 0.0], [0.5, 0.25]], np.float32).reshape(1, 2, 2, 1)
+    for part, centre in ((output, 0), (output - 0.5, 127)):
+        usual, grey = draw(part), draw(part, colours="grey")
+        assert grey.tag == "feature maps in grey/01_conv1" and usual.tag == "feature maps/01_conv1"
+        np.testing.assert_array_equal(usual.pixels, grey.pixels)
+        assert grey.palette is palette.grey() and usual.caption == grey.caption
+        scale = Scale.of(part)
+        zero = grey.palette[scale.levels(np.zeros(1))]
+        assert abs(int(zero[0, 0]) - centre) <= 1 and np.ptp(zero) == 0
+        bar = grey.rgb()[94:114, 8:300].astype(int)
+        assert (np.ptp(bar, axis=-1) <= 8).all()  # greys alone: those of letters are a shade blue
+        levels = grey.palette[grey.pixels[94]][grey.pixels[94] < palette.LEVELS][:, 0].astype(int)
+        assert len(levels) >= 200 and (np.diff(levels) > 0).all()
+
+
+def test_in_greys_nan_infinities_and_crosses_keep_their_colours():
+    output = np.ones((1, 6, 6, 3), np.float32)
+    output[0, 2, 2], output[..., 1] = [np.nan, 1, np.inf], 0
+    picture = draw(output, colours="grey")
+    for index in (palette.NOT_A_NUMBER, palette.PLUS_INFINITY, palette.DEAD):
+        colour = palette.sequential()[index]
+        assert (picture.rgb() == colour).all(axis=-1).sum() == (picture.pixels == index).sum() > 20
+    assert "1 channel with NaN" in picture.caption and "1 all zero" in picture.caption
+
+
+def test_maps_in_colours_and_in_greys_stand_side_by_side_in_one_callback():
+    both = [FeatureMaps(), FeatureMaps(colours="grey", channels="strongest")]
+    assert [view.family for view in checked_views(both)] == ["feature maps", "feature maps in grey"]
+
+    class Mine(FeatureMaps):
+        family = "mine"
+
+    assert Mine().family == "mine" and Mine(colours="grey").family == "mine in grey"
+    assert Mine(colours="grey").reduced(2).family == "mine in grey"
+
+
 def test_2d_maps_look_as_accepted(check_golden):
     images = shapes()
     output = np.maximum(convolve(images, gabors(16, 5)), 0)
     output[..., 5] = 0
     output[1, 3:6, :, 9] = np.nan
     check_golden(draw(output, inputs=images, names=["ring", "bar", "cross"]), "feature_maps_2d")
+
+
+def test_2d_maps_in_greys_look_as_accepted(check_golden):
+    images = shapes()
+    output = convolve(images, gabors(16, 5))
+    output[..., 3], output[1, 2:4, 2:4, 5] = 0, np.nan
+    names = ["ring", "bar", "cross"]
+    check_golden(draw(output, inputs=images, names=names, colours="grey"), "feature_maps_grey_signed")
+    check_golden(draw(np.maximum(output, 0), inputs=images, names=names, colours="grey"), "feature_maps_grey")
 
 
 def test_1d_maps_look_as_accepted(check_golden):

@@ -10,6 +10,7 @@ from layerviz_callbacks.render import palette
 from layerviz_callbacks.render.text import draw_line
 from layerviz_callbacks.views import Predictions
 from layerviz_callbacks.views.class_colours import class_colours, class_index, class_palette
+from layerviz_callbacks.views.prediction_curves import AREAS, EDGES, target_palette
 from layerviz_callbacks.views.prediction_kinds import Answer, Reading, Refusal, answer_of
 from layerviz_callbacks.views.prediction_masks import intersection_over_union
 
@@ -256,15 +257,48 @@ def test_curves_over_time_keep_the_range_of_probabilities():
     assert "input, answer on the same axis" in picture.caption
 
 
-def test_the_target_is_dashed_under_the_answer():
-    values = np.zeros((1, 400, 1), np.float32)
-    target = np.ones((1, 400, 1), np.float32)
-    with_target = draw(values, inputs=waves(400)[:1], targets=target)
-    assert "dashed: target" in with_target.caption and "max 0 at 0" not in with_target.caption
-    rows = (with_target.pixels == palette.CURVES[0]).sum(axis=1)
-    lines = rows[rows > 200]
-    assert lines.max() == 684 and any(300 < length < 400 for length in lines), "a full line and a dashed one"
+def test_the_target_is_a_light_area_under_the_answer():
+    values = np.zeros((1, 342, 1), np.float32)  # a column of two pixels each
+    target = np.zeros((1, 342, 1), np.float32)
+    target[0, 100:200], target[0, 300] = 0.5, 1  # a box, and a single time
+    picture = draw(values, inputs=waves(342)[:1], targets=target)
+    assert "light area: target" in picture.caption
+    panel = picture.pixels[-118:-8, 8:-8]
+    area, edge = panel == AREAS, panel == EDGES
+    assert area[:, 204:396].sum() > 0.9 * 192 * 50 and not area[:50].any()
+    assert not (area | edge)[:, :196].any() and not (area | edge)[:, 404:596].any()
+    assert (area | edge)[1:108, 600:602].all() and edge[:, 598:604].sum() > 200
+    assert (panel[-2:] == palette.CURVES[0]).all(), "the answer is on top"
+    without = draw(values, inputs=waves(342)[:1])
+    assert "light area" not in without.caption and not (without.pixels == AREAS).any()
     assert contains(draw(values + 0.5, inputs=waves(400)[:1]), "max 0.5 at 0")
+
+
+def test_small_targets_lie_on_large_ones_and_negative_ones_hang_from_zero():
+    values, target = np.zeros((1, 342, 2), np.float32), np.zeros((1, 342, 2), np.float32)
+    target[0, 50:300, 0], target[0, 100:120, 1] = 1, 1
+    picture = draw(values, inputs=waves(342)[:1], targets=target, labels=["event", "P"])
+    panel = picture.pixels[-118:-8, 8:-8]
+    assert (panel[20:90, 204:236] == AREAS + 1).all() and (panel[20:90, 110:190] == AREAS).all()
+    target[0, :, 1] = 0
+    target[0, 100:300, 0] = -1
+    panel = draw(values, inputs=waves(342)[:1], targets=target).pixels[-118:-8, 8:-8]
+    assert (panel[60:100, 210:590] == AREAS).all() and not (panel[:50, 210:590] == AREAS).any()
+    assert (panel[10:50, 110:190] == AREAS).all()
+    target[0, 150:250, 0] = np.nan
+    panel = draw(values, inputs=waves(342)[:1], targets=target).pixels[-118:-8, 8:-8]
+    assert not (panel[60:100, 310:490] == AREAS).any() and (panel[60:100, 210:290] == AREAS).all()
+
+
+def test_colours_of_targets_are_lighter_than_those_of_their_curves_and_all_distinct():
+    colours = target_palette().astype(int)
+    assert len({tuple(colour) for colour in colours.tolist()}) == 256
+    for place, curve in enumerate(palette.CURVES):
+        distances = [
+            np.abs(colours[index] - colours[curve]).sum() for index in (EDGES + place, AREAS + place)
+        ]
+        assert 0 < distances[0] < distances[1] < np.abs(colours[palette.PANEL] - colours[curve]).sum()
+    np.testing.assert_array_equal(colours[palette.INK :], palette.sequential()[palette.INK :])
 
 
 def test_curves_are_found_in_either_layout_and_without_a_channel():
@@ -291,7 +325,7 @@ def test_each_of_several_outputs_gets_its_own_target():
         )
     pictures = Predictions().draw(known)
     assert [picture.tag for picture in pictures] == ["predictions/p", "predictions/s"]
-    assert contains(pictures[1], "s") and "answers from 0 to 1; s; dashed: target" in pictures[1].caption
+    assert contains(pictures[1], "s") and "answers from 0 to 1; s; light area: target" in pictures[1].caption
 
 
 # -- refusals, options -----------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from layerviz_callbacks.history import Frame
 from layerviz_callbacks.probe import Probe
+from layerviz_callbacks.render.held_range import HeldRange
 
 
 class ProbeCopy(Probe):
@@ -57,12 +59,16 @@ class Task:
         chosen: see `Snapshot.chosen`.
         shown: None: that of the task before.
         read: None: that of the task before.
+        ranges: see `Snapshot.ranges`.
+        history: see `Snapshot.history`.
     """
 
     view: bytes | None
     chosen: frozenset[str] | None
     shown: Shown | None
     read: Read | None
+    ranges: Mapping[str, HeldRange] | None = None
+    history: tuple[Frame, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ class Sheet:
     caption: str
     description: str
     png: Any  # bytes, or memory that holds them
+    held: HeldRange | None = None
 
 
 @dataclass(frozen=True)

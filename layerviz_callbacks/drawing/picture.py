@@ -23,6 +23,7 @@ class DrawnPicture(Picture):
             tag=sheet.tag,
             caption=sheet.caption,
             description=sheet.description,
+            held=sheet.held,
             _size=sheet.size,
             _png=bytes(sheet.png),
         )

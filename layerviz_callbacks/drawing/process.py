@@ -87,7 +87,13 @@ class _Desk:
         self._read = task.read or self._read
         if self._shown is None or self._read is None:
             return Reply(unknown="nothing was sent to be drawn")
-        snapshot = Snapshot(**vars(self._shown), **self._read.fields, chosen=task.chosen)
+        snapshot = Snapshot(
+            **vars(self._shown),
+            **self._read.fields,
+            chosen=task.chosen,
+            ranges=task.ranges,
+            history=task.history,
+        )
         try:
             view = None if task.view is None else pickle.loads(task.view)
         except BaseException as error:  # noqa: BLE001  whatever the user's module raises
@@ -102,7 +108,7 @@ class _Desk:
 
 def _sheet(picture: Picture) -> Sheet:
     png = pickle.PickleBuffer(picture.png())
-    return Sheet(picture.tag, picture.size, picture.caption, picture.description, png)
+    return Sheet(picture.tag, picture.size, picture.caption, picture.description, png, picture.held)
 
 
 def _travelling(error: BaseException) -> BaseException | None:

@@ -37,9 +37,9 @@ class Sent:
                 probe = ProbeCopy(probe, snapshot.inputs)
             shown = Shown(probe, dict(snapshot.inputs))
         if not self._has_layers(snapshot):
-            apart = ("probe", "inputs", "chosen")
+            apart = ("probe", "inputs", "chosen", "ranges", "history")
             read = Read({name: value for name, value in vars(snapshot).items() if name not in apart})
-        return Task(view, snapshot.chosen, shown, read)
+        return Task(view, snapshot.chosen, shown, read, snapshot.ranges, snapshot.history)
 
     def note(self, snapshot: Snapshot) -> None:
         """Everything of this snapshot is there now."""

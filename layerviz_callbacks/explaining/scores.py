@@ -25,6 +25,11 @@ class Score:
         count: how many classes (or numbers) the model gives; 1: it gives a single number.
         space: the answer's axes of space; empty where it has none.
         weights: in the shape and layout of the model's own output, float32; None where no longer needed.
+        region: where the answer has axes of space, the places that are summed, `(sample, *space)`, truth
+            values.
+        nowhere: by sample, whether the class is predicted at no place, so that its highest one stands in;
+            empty where that is not asked.
+        several: the model has several outputs, so that `output` tells which.
     """
 
     target: Target
@@ -35,26 +40,13 @@ class Score:
     count: int
     space: tuple[int, ...] = ()
     weights: np.ndarray | None = None
+    region: np.ndarray | None = None
+    nowhere: tuple[bool, ...] = ()
+    several: bool = False
 
     def without_weights(self) -> Score:
         """The same without its weights."""
         return replace(self, weights=None)
-
-    def words(self, sample: int) -> str:
-        """What is explained of a sample, such as "class 3 (predicted)".
-
-        Example:
-            >>> Score(Target(), "output", (3,), np.array([2.5]), (1,), 10).words(0)
-            'class 3 (predicted)'
-        """
-        if self.count == 1:
-            words = "the model's number"
-        else:
-            words = f"class {self.classes[sample]}"
-            words += f" ({self.target.of})" if isinstance(self.target.of, str) else ""
-        if self.space:
-            words += f", {self.places[sample]} of {int(np.prod(self.space))} places"
-        return words
 
 
 def score_of(target: Target, answered: Snapshot) -> Score:
@@ -82,18 +74,29 @@ def score_of(target: Target, answered: Snapshot) -> Score:
     samples, space, count = len(logits), logits.shape[1:-1], logits.shape[-1]
     truth = own_target(logits, raw, answered, name)
     classes = _classes(target, logits, truth)
-    region = _region(target, logits, classes, truth)
+    region, nowhere = _region(target, logits, classes, truth)
     weights = np.zeros(logits.shape, np.float32)
     for sample, number in enumerate(classes):
         weights[sample, ..., number] = region[sample]
     weights_in_layout = _as_raw(weights, raw, answered)
     with np.errstate(invalid="ignore"):  # an answer may hold inf
         values = np.array(
-            [logits[one, ..., number][region[one] > 0].sum() for one, number in enumerate(classes)],
-            np.float32,
+            [logits[one, ..., number][region[one]].sum() for one, number in enumerate(classes)], np.float32
         )
-    places = tuple(int((region[one] > 0).sum()) for one in range(samples))
-    return Score(target, name, classes, values, places, count, tuple(space), weights_in_layout)
+    places = tuple(int(region[one].sum()) for one in range(samples))
+    return Score(
+        target,
+        name,
+        classes,
+        values,
+        places,
+        count,
+        tuple(space),
+        weights_in_layout,
+        region=region if space else None,
+        nowhere=nowhere,
+        several=len(answered.outputs) > 1,
+    )
 
 
 def output_of(target: Target, answered: Snapshot) -> str:
@@ -163,6 +166,11 @@ def _classes(target: Target, logits: np.ndarray, truth: Truth) -> tuple[int, ...
     else:
         chosen = tuple(_predicted(one) for one in logits)
     wrong = [number for number in chosen if number >= count]
+    if wrong and count == 1:
+        raise ArgumentError(
+            f"target: there is no class {wrong[0]}. This model gives a single number"
+            f"{' a place' if logits.ndim > 2 else ''}, and that is explained: leave target= out."
+        )
     if wrong:
         raise ArgumentError(
             f"target: there is no class {wrong[0]}. This model gives {count} numbers"
@@ -204,22 +212,25 @@ def _classes_of_truth(truth: Truth, logits: np.ndarray) -> tuple[int, ...]:
     return tuple(_most(one, count) for one in numbers)
 
 
-def _region(target: Target, logits: np.ndarray, classes: tuple[int, ...], truth: Truth) -> np.ndarray:
-    """Over which places each sample's score is summed: 0 or 1, `(sample, *space)`."""
+def _region(
+    target: Target, logits: np.ndarray, classes: tuple[int, ...], truth: Truth
+) -> tuple[np.ndarray, tuple[bool, ...]]:
+    """Over which places each sample's score is summed, `(sample, *space)`; and where one place stands in."""
     space, count = logits.shape[1:-1], logits.shape[-1]
     if not space or target.region == "all":
-        return np.ones(logits.shape[:-1], np.float32)
+        return np.ones(logits.shape[:-1], bool), ()
     if target.region == "target":
-        return _region_of_truth(logits, classes, truth)
-    region = np.zeros(logits.shape[:-1], np.float32)
+        return _region_of_truth(logits, classes, truth), ()
+    region, nowhere = np.zeros(logits.shape[:-1], bool), []
     finite = np.nan_to_num(logits, nan=-np.inf)
     for sample, number in enumerate(classes):
         inside = finite[sample, ..., 0] > 0 if count == 1 else finite[sample].argmax(axis=-1) == number
-        if not inside.any():  # nowhere predicted: its highest place
+        nowhere.append(not inside.any())
+        if nowhere[-1]:
             inside = np.zeros(space, bool)
             inside.flat[int(finite[sample, ..., number].argmax())] = True
         region[sample] = inside
-    return region
+    return region, tuple(nowhere)
 
 
 def _region_of_truth(logits: np.ndarray, classes: tuple[int, ...], truth: Truth) -> np.ndarray:
@@ -234,4 +245,4 @@ def _region_of_truth(logits: np.ndarray, classes: tuple[int, ...], truth: Truth)
     else:
         why = "; ".join(truth.notes) or "the probe has no targets with the answer's axes of space"
         raise ArgumentError(f"region='target': {why}. Pass Probe(x_val[:4], targets=masks[:4]).")
-    return inside.astype(np.float32)
+    return inside

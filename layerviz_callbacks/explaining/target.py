@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from layerviz_callbacks.errors import ArgumentError, check_choice
+from layerviz_callbacks.errors import ArgumentError, check_choice, did_you_mean
 
 CLASSES = ("predicted", "target")
 REGIONS = ("predicted", "target", "all")
@@ -41,17 +41,20 @@ class Target:
             >>> Target.checked([3, 7])
             Target(of=(3, 7), output=None, region='predicted')
         """
-        if isinstance(of, str):
-            check_choice("target", of, CLASSES)
-            chosen: str | int | tuple[int, ...] = of
+        if isinstance(of, np.ndarray):
+            of = of.tolist()
+        chosen: str | int | tuple[int, ...]
+        if isinstance(of, str) and of in CLASSES:
+            chosen = of
         elif _is_class(of):
             chosen = int(of)  # type: ignore[call-overload]
-        elif isinstance(of, (Sequence, np.ndarray)) and len(of) and all(_is_class(one) for one in of):
+        elif isinstance(of, Sequence) and len(of) and all(_is_class(one) for one in of):
             chosen = tuple(int(one) for one in of)
         else:
+            hint = did_you_mean(of, CLASSES) if isinstance(of, str) else ""
             raise ArgumentError(
                 f"target={of!r} is no class. Allowed: 'predicted', 'target', a class number from 0 on, or a "
-                "list of one class number a sample, such as target=[3, 7]."
+                f"list of one class number a sample, such as target=[3, 7].{hint}"
             )
         if output is not None and not isinstance(output, str):
             raise ArgumentError(f"output={output!r} is no name of an output. Allowed: None or a name.")
@@ -59,11 +62,11 @@ class Target:
         return cls(chosen, output, str(region))
 
     def __str__(self) -> str:
-        """In words, such as "class 3".
+        """In words, such as "class 3"; the predicted class of a named output is just its name.
 
         Example:
-            >>> str(Target(3)), str(Target("target", output="mask"))
-            ('class 3', 'target class of mask')
+            >>> str(Target(3)), str(Target("target", output="mask")), str(Target(output="P"))
+            ('class 3', 'target class of mask', 'P')
         """
         if isinstance(self.of, str):
             words = f"{self.of} class"
@@ -71,7 +74,8 @@ class Target:
             words = f"class {self.of}"
         else:
             words = "classes " + ", ".join(str(one) for one in self.of)
-        words += "" if self.output is None else f" of {self.output}"
+        if self.output is not None:
+            words = self.output if self.of == CLASSES[0] else f"{words} of {self.output}"
         return words if self.region == "predicted" else f"{words}, region {self.region}"
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from layerviz_callbacks.keras.attention_reading import attended_in, with_attention
 from layerviz_callbacks.keras.cutting import output_arrays
 from layerviz_callbacks.keras.hearing import Heard
 from layerviz_callbacks.keras.kernel_reading import Copied
@@ -36,7 +37,7 @@ def layers_of(
     request: Request,
     kernels: Mapping[str, Copied],
 ) -> Iterator[Layer]:
-    """The layer itself, then its further calls and outputs, then its further kernels.
+    """The layer itself, then its further calls and outputs, then further attention, then further kernels.
 
     Args:
         node: the layer, or the raw parameter.
@@ -47,6 +48,15 @@ def layers_of(
     """
     first = _own(node, place, request)
     first = _with_kernel(first, node.kernels[0], kernels) if node.kernels else first
+    answers = _answers(node, place, first, [one for one in heard if one.attended is None])
+    yield from with_attention(list(answers), first, attended_in(heard) or ())
+    for kernel in node.kernels[1:]:
+        further = Layer(kernel_name(node, kernel), first.kind, place, part_of=node.name)
+        yield _with_kernel(further, kernel, kernels)
+
+
+def _answers(node: Node, place: int, first: Layer, heard: Sequence[Heard]) -> Iterator[Layer]:
+    """One Layer for each output of each call, or a single one without."""
     if not heard:
         yield first
     for one in heard:
@@ -62,9 +72,6 @@ def layers_of(
                 part_of=node.name,
             )
             yield _with_output(further, one)
-    for kernel in node.kernels[1:]:
-        further = Layer(kernel_name(node, kernel), first.kind, place, part_of=node.name)
-        yield _with_kernel(further, kernel, kernels)
 
 
 def _own(node: Node, place: int, request: Request) -> Layer:

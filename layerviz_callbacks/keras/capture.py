@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence, Set
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from layerviz_callbacks.cut import OutputCut
 from layerviz_callbacks.errors import is_out_of_memory
 from layerviz_callbacks.keras.cutting import Tensors, output_tensors
 from layerviz_callbacks.keras.fitting import check_fits, failed_pass, model_inputs
+from layerviz_callbacks.keras.gradients import Explained
 from layerviz_callbacks.keras.hearing import Heard, Listener, complete
 from layerviz_callbacks.keras.hosted import cut_output_view, view_of
 from layerviz_callbacks.keras.isolation import isolated
@@ -29,36 +31,67 @@ class Pass:
         heard: what each layer answered, copied.
         outputs: the model's own outputs by name, copied; empty where no outputs were wanted.
         channels_first_inputs: see `Listener`.
+        explained: scores and gradients, where these were asked for.
     """
 
     heard: list[Heard]
     outputs: dict[str, np.ndarray]
     channels_first_inputs: set[tuple[int, ...]]
+    explained: Explained = field(default_factory=Explained)
 
 
-def run_eagerly(model: Any, probe: Probe, nodes: Sequence[Node], listener: Listener) -> Pass:
+class Explaining(Protocol):
+    """Finds scores and gradients beside a pass."""
+
+    def recording(self) -> AbstractContextManager[None]:
+        """Stands around the pass."""
+
+    def explained(self, outputs: Mapping[str, Any], channels_first_inputs: Set[Any]) -> Explained:
+        """What was found, once the model has given these outputs."""
+
+
+def run_eagerly(
+    model: Any,
+    probe: Probe,
+    nodes: Sequence[Node],
+    listener: Listener,
+    explaining: Explaining | None = None,
+) -> Pass:
     """Run the model once.
 
+    Args:
+        model: the model.
+        probe: the batch it is called with.
+        nodes: its layers.
+        listener: hears them.
+        explaining: finds scores and gradients; the listener must want the model's outputs then.
+
     Raises:
+        ArgumentError: a target does not fit the model or the probe.
         ProbeError: the model cannot be called with the probe.
         ReadingError: it fails in evaluation mode only.
         NotBuiltError: it came to a layer without weights.
     """
     check_fits(model, probe)
-    with isolated(model), nothing_built(model), listener.listening():
-        try:
-            output = model(model_inputs(model, probe), training=False)
-        except NotBuiltError:
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
+    recording = nullcontext() if explaining is None else explaining.recording()
+    with isolated(model), nothing_built(model):
+        with recording, listener.listening():
+            try:
+                output = model(model_inputs(model, probe), training=False)
+            except NotBuiltError:
                 raise
-            raise failed_pass(model, model, probe, error) from error
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                raise failed_pass(model, model, probe, error) from error
         outputs = named_outputs(model, nodes, output) if listener.wants_outputs else {}
         return Pass(
             heard=[complete(one, one.tensors) for one in listener.heard],
             outputs={name: copied(tensor) for name, tensor in outputs.items()},
             channels_first_inputs=listener.channels_first_inputs,
+            explained=Explained()
+            if explaining is None
+            else explaining.explained(outputs, listener.channels_first_inputs),
         )
 
 

@@ -14,12 +14,17 @@ from layerviz_callbacks.probe import Probe
 Shape = tuple[Any, ...]
 
 
-def model_inputs(model: Any, probe: Probe) -> Any:
+def model_inputs(model: Any, probe: Probe, arrays: Mapping[str, Any] | None = None) -> Any:
     """The probe's arrays, nested the way the model is called with them.
 
     They are the probe's own copies, so that a batch that is changed in place later stays the same probe.
+
+    Args:
+        model: the model.
+        probe: the batch.
+        arrays: what stands in their places, under their names; None: they themselves.
     """
-    arrays = probe.arrays
+    arrays = probe.arrays if arrays is None else arrays
     if isinstance(probe.inputs, Mapping):
         return {name: arrays[str(name)] for name in probe.inputs}
     if list(arrays) == ["input"]:
@@ -90,8 +95,19 @@ def displayed_inputs(probe: Probe, channels_first: Set[Shape]) -> dict[str, np.n
     shown = probe.shown()
     if shown is not None:
         return shown
+    axes = input_axes(probe, channels_first)
+    return {name: array.transpose(axes[name]) for name, array in probe.arrays.items()}
+
+
+def input_axes(probe: Probe, channels_first: Set[Shape]) -> dict[str, tuple[int, ...]]:
+    """How each of the probe's arrays is transposed to `(sample, *space, channel)`.
+
+    Args:
+        probe: the probe.
+        channels_first: the shapes of the tensors that a layer took as `(sample, channel, *space)`.
+    """
     return {
-        name: np.moveaxis(array, 1, -1) if array.shape in channels_first else array
+        name: (0, *range(2, array.ndim), 1) if array.shape in channels_first else tuple(range(array.ndim))
         for name, array in probe.arrays.items()
     }
 

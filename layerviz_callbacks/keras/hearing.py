@@ -11,9 +11,17 @@ from typing import Any
 import keras
 
 from layerviz_callbacks.cut import OutputCut
+from layerviz_callbacks.keras.attention import Asked, Attended
+from layerviz_callbacks.keras.attention_hearing import AttentionHearing
+from layerviz_callbacks.keras.attention_layers import called_with_flag, heard_inside, returns_by_flag
+from layerviz_callbacks.keras.attention_operations import operations_heard
 from layerviz_callbacks.keras.cutting import output_tensors
+from layerviz_callbacks.keras.kernels import copied, is_recurrent
 from layerviz_callbacks.keras.names import Node
-from layerviz_callbacks.keras.structure import parts_of, replaced
+from layerviz_callbacks.keras.structure import parts_of, replaced, with_parts
+
+Replace = Callable[["Heard", Any, int], Any]
+"""Gives what takes the place of an output: the heard output, its tensor, the axis of its channels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +35,8 @@ class Heard:
         shape: `(sample, *space, channel)`; a size that is known only when the pass is run is None.
         cut: the cut that was made of it; None: it is whole.
         tensors: what is wanted of it, see `cutting.output_tensors`; empty where nothing is.
+        attended: this is no output, but attention in that call, and the shape is that of its weights; part is
+            ".attention" with a number, and tensors are those of `Attended`.
     """
 
     node: str
@@ -35,6 +45,7 @@ class Heard:
     shape: tuple[int | None, ...]
     cut: OutputCut | None
     tensors: Mapping[str, Any]
+    attended: Attended | None = None
 
     @property
     def name(self) -> str:
@@ -58,10 +69,12 @@ class Listener:
         cuts: by `Heard.name`, the part of an output that is enough.
         take: what is done at once with a tensor that is wanted, see `cutting.output_tensors`.
         model_outputs: whether the model's own outputs are wanted.
+        replace: gives what takes the place of each output in the pass; None: all stay.
+        attention: what is wanted of attention; None: attention is not heard.
 
     Attributes:
         wants_outputs: whether the model's own outputs are wanted.
-        heard: what the layers answered, in the order of the calls.
+        heard: what the layers answered, in the order of the calls; then how they attended.
         channels_first_inputs: shapes of tensors that a layer took as `(sample, channel, *space)`.
     """
 
@@ -73,14 +86,18 @@ class Listener:
         take: Callable[..., Mapping[str, Any]] = output_tensors,
         *,
         model_outputs: bool = False,
+        replace: Replace | None = None,
+        attention: Asked | None = None,
     ) -> None:
         self._nodes = nodes
         self._wanted = wanted
         self._cuts = cuts or {}
         self._take = take
+        self._replace = replace
         self._counts: dict[str, int] = {}
         self._channels_first: dict[int, Any] = {}  # by id; holds the tensor, so that no other gets its id
         self._place: Any = None
+        self._attention = None if attention is None or not nodes else self._hearing(attention)
         self.wants_outputs = bool(wanted) or model_outputs
         self.heard: list[Heard] = []
         self.channels_first_inputs: set[tuple[int, ...]] = set()
@@ -99,20 +116,59 @@ class Listener:
                 stack.enter_context(replaced(node.layer, name, wrapper))
                 if getattr(node.layer, "_remat_mode", None) is not None:  # recomputed in a trace of its own
                     stack.enter_context(replaced(node.layer, "_remat_mode", None))
+                if self._attention is not None:
+                    stack.enter_context(heard_inside(node.layer, self._attention, replaced))
+            if self._attention is not None and self._attention.listens_to_operations:
+                stack.enter_context(operations_heard(self._attention))
             yield
+        if self._attention is not None:
+            self.heard += [_attention_heard(one) for one in self._attention.attended]
 
     def _wrapped(self, node: Node, call: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(call)
         def listened(*arguments: Any, **keywords: Any) -> Any:
-            output = call(*arguments, **keywords)
-            if _traced_place() == self._place:
-                self._hear(node, [tensor for _, tensor in parts_of(arguments)], output)
-            return output
+            if _traced_place() != self._place or (self._attention is not None and self._attention.is_aside):
+                return call(*arguments, **keywords)
+            inputs = [tensor for _, tensor in parts_of(arguments)]
+            if self._attention is None:
+                return self._hear(node, inputs, call(*arguments, **keywords))
+            given = inputs + [tensor for _, tensor in parts_of(keywords)]
+            return self._called(self._attention, node, inputs, given, lambda: call(*arguments, **keywords))
 
         return listened
 
-    def _hear(self, node: Node, inputs: list[Any], output: Any) -> None:
+    def _called(
+        self,
+        attention: AttentionHearing,
+        node: Node,
+        inputs: list[Any],
+        given: list[Any],
+        call: Callable[[], Any],
+    ) -> Any:
+        """Call a layer whose attention is heard, too."""
+        number = self._counts.get(node.name, 0) + 1
+        loops = is_recurrent(node.layer) or isinstance(node.layer, keras.layers.TimeDistributed)
+        with attention.call(node.name, number, node.layer, given, loops=loops) as now:
+            flag = returns_by_flag(node.layer)
+            output = called_with_flag(node.layer, flag, call, attention, replaced) if flag else call()
+            with attention.deaf():
+                output = self._hear(node, inputs, output)
+            attention.answered(now, [tensor for _, tensor in parts_of(output)])
+        return output
+
+    def _hearing(self, asked: Asked) -> AttentionHearing:
+        return AttentionHearing(
+            asked,
+            ops=keras.ops,
+            copied=lambda tensor: copied(tensor).copy(),
+            has_value=_has_value,
+            heard_here=lambda: bool(_traced_place() == self._place),
+        )
+
+    def _hear(self, node: Node, inputs: list[Any], output: Any) -> Any:
+        """Hear an output, and give what the layer is to answer: the same, or what takes its place."""
         self._counts[node.name] = call = self._counts.get(node.name, 0) + 1
+        others: dict[str, Any] = {}
         for place, (path, tensor) in enumerate(parts_of(output)):
             first = self._is_channels_first(node.layer, inputs, tensor)
             shape = tuple(None if size is None else int(size) for size in tensor.shape)
@@ -123,6 +179,13 @@ class Listener:
                 tensors = self._take(tensor, cut, channel_axis=1 if first else len(shape) - 1)
                 one = Heard(node.name, call, one.part, shape, cut, tensors)
             self.heard.append(one)
+            if self._replace is not None:
+                other = self._replace(one, tensor, 1 if first else len(shape) - 1)
+                if other is not tensor:
+                    others[path] = other
+                    if first:
+                        self._channels_first[id(other)] = other
+        return with_parts(output, others) if others else output
 
     def _is_channels_first(self, layer: Any, inputs: list[Any], output: Any) -> bool:
         """Whether this output is `(sample, channel, *space)`: the layer says so, or its inputs were."""
@@ -145,6 +208,9 @@ class Listener:
 def complete(heard: Heard, arrays: Mapping[str, Any]) -> Heard:
     """The same with arrays for tensors, and with the sizes that are known only now."""
     shape = heard.shape
+    if heard.attended is not None:
+        shape = tuple(int(size) for size in arrays["shape"]) if "shape" in arrays else shape
+        return replace(heard, shape=shape, tensors=arrays)
     if None in shape and "part" in arrays and "lowest" not in arrays:  # then it is whole
         shape = arrays["part"].shape
     return Heard(heard.node, heard.call, heard.part, shape, heard.cut, arrays)
@@ -162,3 +228,19 @@ def _traced_place() -> Any:
 
         return core.get_opaque_trace_state(convention="nnx")  # type: ignore[no-untyped-call]
     return None
+
+
+def _has_value(tensor: Any) -> bool:
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return hasattr(tensor, "numpy")
+    if backend == "jax":
+        import jax
+
+        return not isinstance(tensor, jax.core.Tracer)
+    return True
+
+
+def _attention_heard(one: Attended) -> Heard:
+    part = f".attention {one.place}"
+    return Heard(one.node, one.call, part, one.shape, None, one.tensors, replace(one, tensors={}))

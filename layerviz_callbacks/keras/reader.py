@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
 
-from layerviz_callbacks.errors import ArgumentError, LayerVizError
+from layerviz_callbacks.errors import ArgumentError
+from layerviz_callbacks.explaining import Differentiate
 from layerviz_callbacks.keras.assembly import layers_of, wanted_kernels
-from layerviz_callbacks.keras.capture import Pass, copied_output, run_eagerly
-from layerviz_callbacks.keras.compilation import CompiledPass, loops_in_python
-from layerviz_callbacks.keras.fitting import displayed_inputs, not_built
-from layerviz_callbacks.keras.hearing import Heard, Listener
+from layerviz_callbacks.keras.attention_reading import attended_in, settled, unread_attention
+from layerviz_callbacks.keras.differentiation import Differentiation
+from layerviz_callbacks.keras.fitting import displayed_inputs, input_axes, not_built
+from layerviz_callbacks.keras.gradients import Explained
+from layerviz_callbacks.keras.hearing import Heard
 from layerviz_callbacks.keras.kernel_reading import KernelReader
 from layerviz_callbacks.keras.names import Node, walk
-from layerviz_callbacks.keras.recent import Recent
+from layerviz_callbacks.keras.passes import Passes
 from layerviz_callbacks.keras.structure import NotBuiltError
-from layerviz_callbacks.messages import logger
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.reader import LayerEntry
 from layerviz_callbacks.request import Request
@@ -31,7 +35,8 @@ class KerasReader:
     The model itself is run once on the probe with `training=False`, while each layer object is listened
     to; everything the run could change is kept away or put back. It is run eagerly where that is cheap;
     where layers loop in Python (recurrent layers on TensorFlow) and on JAX the pass is compiled, once for
-    each distinct request, and falls back to an eager one where the model cannot be traced.
+    each distinct request, and falls back to an eager one where the model cannot be traced. Gradients are
+    recorded in that same pass; where it is compiled, another program finds them.
 
     Args:
         model: a `keras.Model`.
@@ -50,9 +55,9 @@ class KerasReader:
         self.probe = probe
         self._heard: list[Heard] | None = None  # shapes of the last pass
         self._channels_first_inputs: set[tuple[int, ...]] = set()
-        self._passes: Recent[CompiledPass] = Recent()
+        self._displayed: dict[frozenset[Any], dict[str, np.ndarray]] = {}
+        self._passes = Passes(model, probe, self._inputs)
         self._kernels = KernelReader()
-        self._cannot_be_traced = False
 
     def entries(self) -> list[LayerEntry]:
         """Every layer of the model, in the model's order, without running it."""
@@ -70,7 +75,7 @@ class KerasReader:
         if all(layer.built for layer in self.model._flatten_layers()):
             return ""
         try:
-            self._shapes([])
+            self._passes.shapes([])
         except NotBuiltError as error:
             return error.name
         return ""
@@ -86,17 +91,21 @@ class KerasReader:
 
         Raises:
             ProbeError: the model cannot be called with the probe.
-            ArgumentError: the model's weights are not made yet.
+            ArgumentError: the model's weights are not made yet, or a target does not fit it.
         """
         _synchronize(self.model)
         outputs: dict[str, np.ndarray] = {}
+        explained = Explained()
         heard = self._heard
         if request.runs_model or heard is None:
             try:
-                passed = self._pass(request) if request.runs_model else self._shapes(self._nodes)
+                if request.runs_model:
+                    passed = self._passes.run(request, self._nodes, self._heard)
+                else:
+                    passed = self._passes.shapes(self._nodes)
             except NotBuiltError as error:
                 raise ArgumentError(not_built(self.model, self.probe, error.name)) from None
-            heard, outputs = passed.heard, passed.outputs
+            heard, outputs, explained = settled(passed.heard), passed.outputs, passed.explained
             self._channels_first_inputs = passed.channels_first_inputs
             self._heard = [one.without_arrays() for one in heard]
         kernels = self._kernels.read(wanted_kernels(self._nodes, request), request.kernel_cuts)
@@ -107,86 +116,39 @@ class KerasReader:
         for place, node in enumerate(self._nodes, start=1):
             for layer in layers_of(node, place, by_node.get(node.name, []), request, kernels):
                 layers[layer.name] = layer
+        for name, gradients in explained.gradients.items():
+            if name in layers:  # a model may come by other layers when it is run again
+                layers[name] = replace(layers[name], gradients=gradients)
         return Snapshot(
             layers=layers,
             probe=self.probe,
-            inputs=displayed_inputs(self.probe, self._channels_first_inputs),
+            inputs=self._inputs(self._channels_first_inputs),
             outputs=outputs,
+            input_axes=input_axes(self.probe, self._channels_first_inputs),
+            scores=explained.scores,
+            unread={**explained.unread, **unread_attention(attended_in(heard) or (), request)},
         )
+
+    @contextmanager
+    def differentiating(self) -> Iterator[Differentiate]:
+        """Differentiate the model as often as is wanted; each time it begins from the same random state."""
+        _synchronize(self.model)
+        yield self._differentiation
+
+    @cached_property
+    def _differentiation(self) -> Differentiation:
+        return Differentiation(self.model, self.probe, self._nodes)
 
     @cached_property
     def _nodes(self) -> list[Node]:
         return walk(self.model)
 
-    def _shapes(self, nodes: list[Node]) -> Pass:
-        """A pass for shapes alone."""
-        on_jax = keras.backend.backend() == "jax"
-        if not self._cannot_be_traced and (on_jax or self._loops(nodes)):
-            try:
-                passed = CompiledPass(self.model, self.probe, nodes, lambda: Listener(nodes)).shapes()
-            except (LayerVizError, NotBuiltError):
-                raise
-            except Exception as error:  # noqa: BLE001  whatever the model's own code raises
-                return self._without_trace(Listener(nodes), error)
-            heard = {one.node for one in passed.heard}
-            known = all(None not in one.shape for one in passed.heard)
-            if on_jax or (known and all(node.name in heard for node in nodes if node.is_called)):
-                return passed
-        return run_eagerly(self.model, self.probe, nodes, Listener(nodes))
-
-    def _pass(self, request: Request) -> Pass:
-        """A pass with outputs: compiled where that is worth its trace."""
-        wanted, cuts = request.outputs, request.output_cuts
-        if self._is_worth_a_trace():
-            key = (wanted, frozenset(cuts.items()))
-            try:
-                compiled = self._passes.get(key, lambda: self._compiled(wanted, cuts))
-                passed = compiled.run()
-                self._check_complete(passed)
-                return passed
-            except (LayerVizError, NotBuiltError):
-                raise
-            except Exception as error:  # noqa: BLE001
-                return self._without_trace(
-                    Listener(self._nodes, wanted, cuts, copied_output, model_outputs=True), error
-                )
-        listener = Listener(self._nodes, wanted, cuts, copied_output, model_outputs=True)
-        return run_eagerly(self.model, self.probe, self._nodes, listener)
-
-    def _is_worth_a_trace(self) -> bool:
-        if self._cannot_be_traced:
-            return False
-        if keras.backend.backend() == "jax":
-            return True
-        return self._heard is not None and self._loops(self._nodes)  # `inspect` reads once: eagerly
-
-    def _loops(self, nodes: list[Node]) -> bool:
-        return bool(keras.backend.backend() == "tensorflow") and loops_in_python(nodes)
-
-    def _compiled(self, wanted: frozenset[str], cuts: Any) -> CompiledPass:
-        def listener() -> Listener:
-            return Listener(self._nodes, wanted, cuts, model_outputs=True)
-
-        return CompiledPass(self.model, self.probe, self._nodes, listener)
-
-    def _check_complete(self, passed: Pass) -> None:
-        """Raise where a trace did not come by a layer that an eager pass heard."""
-        if self._heard is None:
-            return
-        missing = sorted({one.name for one in self._heard} - {one.name for one in passed.heard})
-        if missing:
-            raise RuntimeError(f"a compiled pass does not come by {missing}")
-
-    def _without_trace(self, listener: Listener, error: Exception) -> Pass:
-        """The same eagerly, and from now on; raises the model's own error where it fails so too."""
-        passed = run_eagerly(self.model, self.probe, self._nodes, listener)
-        self._cannot_be_traced = True
-        self._passes = Recent()
-        logger().info(
-            "The model %r cannot be compiled, so each step runs it eagerly, which takes longer: %s: %s",
-            self.model.name, type(error).__name__, str(error).strip().partition("\n")[0],
-        )  # fmt: skip
-        return passed
+    def _inputs(self, channels_first: Set[Any]) -> dict[str, np.ndarray]:
+        """The probe's inputs as they are displayed, made once."""
+        key = frozenset(channels_first)
+        if key not in self._displayed:
+            self._displayed = {key: displayed_inputs(self.probe, channels_first)}
+        return self._displayed[key]
 
 
 def _synchronize(model: Any) -> None:

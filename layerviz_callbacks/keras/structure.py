@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -29,6 +30,27 @@ def parts_of(output: Any, path: str = "") -> list[tuple[str, Any]]:
     else:
         return [(path, output)] if _is_array(output) else []
     return [part for key, value in inner for part in parts_of(value, f"{path}.{key}" if path else str(key))]
+
+
+def with_parts(output: Any, others: Mapping[str, Any], path: str = "") -> Any:
+    """A nest as `parts_of` takes it, with other tensors at some paths.
+
+    Example:
+        >>> with_parts((1, {"mask": 2}), {"1.mask": 3})
+        (1, {'mask': 3})
+    """
+
+    def other(key: Any, value: Any) -> Any:
+        return with_parts(value, others, f"{path}.{key}" if path else str(key))
+
+    if isinstance(output, dict):
+        changed = copy.copy(output)  # an OrderedDict stays one
+        changed.update({key: other(key, value) for key, value in output.items()})
+        return changed
+    if isinstance(output, (list, tuple)):
+        values = [other(place, value) for place, value in enumerate(output)]
+        return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)
+    return others.get(path, output)
 
 
 @contextmanager

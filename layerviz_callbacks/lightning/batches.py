@@ -39,6 +39,29 @@ def first_samples(batch: Any, count: int) -> Any:
     return _rebuilt(batch, cut)
 
 
+def repeated(batch: Any, count: int) -> Any:
+    """The batch with `count` samples: its own, over and over; see `first_samples` for what is cut.
+
+    Example:
+        >>> repeated((torch.tensor([1, 2]), ["a", "b"]), 3)
+        (tensor([1, 2, 1]), ['a', 'b', 'a'])
+    """
+    lengths = Counter(tensor.shape[0] for _, tensor in tensors_in(batch) if tensor.ndim)
+    if not lengths:
+        return batch
+    length = lengths.most_common(1)[0][0]
+    places = [place % length for place in range(count)]
+
+    def pick(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return value[places] if value.ndim and value.shape[0] == length else value
+        if len(value) == length and not any(tensors_in(value)):
+            return type(value)([value[place] for place in places])
+        return None
+
+    return _rebuilt(batch, pick)
+
+
 def copied(value: Any, device: torch.device | None = None) -> Any:
     """The same with copies of its tensors, on that device (None: where they are)."""
 
@@ -54,6 +77,15 @@ def copied(value: Any, device: torch.device | None = None) -> Any:
 def input_of(batch: Any) -> Any:
     """The x of (x, y, ...); any other batch as a whole."""
     return batch[0] if isinstance(batch, (list, tuple)) and batch else batch
+
+
+def with_input(batch: Any, value: Any) -> Any:
+    """The batch with another `input_of`."""
+    if not isinstance(batch, (list, tuple)) or not batch:
+        return value
+    if hasattr(batch, "_fields"):
+        return batch._replace(**{batch._fields[0]: value})  # type: ignore[union-attr]
+    return type(batch)([value, *batch[1:]])
 
 
 def targets_of(batch: Any) -> torch.Tensor | None:

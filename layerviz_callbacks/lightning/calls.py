@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from layerviz_callbacks.lightning.running import run_as_trained
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.torch.copying import tensors_in
 from layerviz_callbacks.torch.isolation import undisturbed
+from layerviz_callbacks.torch.replacing import Change, replaced
 
 _NOT_THE_MODEL = ("torchmetrics", "torch.nn.modules.loss")
 
@@ -69,6 +71,26 @@ def outer_calls(trainer: Any, module: Any, run: Callable[[], Any]) -> list[Outer
     return calls
 
 
+@contextmanager
+def called_with(module: nn.Module, call: OuterCall, inputs: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Whatever the layer of this call is called with first, it is given these inputs instead."""
+    done = False
+
+    def hook(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        nonlocal done
+        if done:
+            return None
+        done = True
+        return with_inputs(arguments, named, inputs)
+
+    called = module.get_submodule(call.name) if call.name else module
+    handle = called.register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def probe_of_call(
     arguments: tuple[Any, ...], named: dict[str, Any], targets: torch.Tensor | None = None
 ) -> Probe:
@@ -77,21 +99,46 @@ def probe_of_call(
     Raises:
         ArgumentError: there is no such tensor.
     """
-    batched = {path: tensor for path, tensor in tensors_in([*arguments, named]) if tensor.ndim}
-    lengths = [tensor.shape[0] for tensor in batched.values()]
-    if not lengths:
+    inputs = _batched([*arguments, named])
+    if not inputs:
         raise ArgumentError("the model is called without a tensor")
-    tensors = {path: tensor for path, tensor in batched.items() if tensor.shape[0] == lengths[0]}
-    fitting = targets if targets is not None and targets.shape[0] == lengths[0] else None
-    inputs = next(iter(tensors.values())) if len(tensors) == 1 else _named_inputs(tensors)
-    return Probe(inputs, targets=fitting)
+    tensors = [tensor for _, tensor in inputs.values()]
+    fitting = targets if targets is not None and targets.shape[0] == tensors[0].shape[0] else None
+    shown = tensors[0] if len(tensors) == 1 else {name: tensor for name, (_, tensor) in inputs.items()}
+    return Probe(shown, targets=fitting)
 
 
-def _named_inputs(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """`0` and `1.mask` become "input 1" and "mask"."""
-    inputs: dict[str, torch.Tensor] = {}
-    for place, (path, tensor) in enumerate(tensors.items(), start=1):
+def with_inputs(
+    arguments: tuple[Any, ...], named: dict[str, Any], inputs: Mapping[str, torch.Tensor]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call with other inputs, by the names that `probe_of_call` gave them.
+
+    Example:
+        >>> with_inputs((torch.zeros(2), 3), {}, {"input": torch.ones(1)})
+        ((tensor([1.]), 3), {})
+    """
+    given = [*arguments, named]
+
+    def other(name: str) -> Change:
+        return lambda tensor: inputs[name].to(tensor.dtype)
+
+    paths = {path: other(name) for name, (path, _) in _batched(given).items()}
+    *positional, keywords = replaced(given, paths)
+    return tuple(positional), keywords
+
+
+def _batched(given: list[Any]) -> dict[str, tuple[str, torch.Tensor]]:
+    """The tensors that have as many samples as the first, by name, each with its path.
+
+    One alone is "input"; of several, `0` and `1.mask` are "input 1" and "mask".
+    """
+    batched = [(path, tensor) for path, tensor in tensors_in(given) if tensor.ndim]
+    fitting = [(path, tensor) for path, tensor in batched if tensor.shape[0] == batched[0][1].shape[0]]
+    if len(fitting) == 1:
+        return {"input": fitting[0]}
+    inputs: dict[str, tuple[str, torch.Tensor]] = {}
+    for place, (path, tensor) in enumerate(fitting, start=1):
         last = path.rpartition(".")[2]
         name = f"input {place}" if last.isdigit() or last in inputs else last
-        inputs[name] = tensor
+        inputs[name] = (path, tensor)
     return inputs

@@ -8,18 +8,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from layerviz_callbacks.errors import ArgumentError, LayerVizError
 from layerviz_callbacks.lightning.advice import forward_for_batch, forward_for_probe
-from layerviz_callbacks.lightning.batches import copied, input_of, targets_of
-from layerviz_callbacks.lightning.calls import OuterCall, outer_calls, probe_of_call
+from layerviz_callbacks.lightning.batches import copied, input_of, repeated, targets_of, with_input
+from layerviz_callbacks.lightning.calls import OuterCall, called_with, outer_calls, probe_of_call, with_inputs
 from layerviz_callbacks.lightning.running import run_as_trained
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.torch.copying import tensors_in
-from layerviz_callbacks.torch.inputs import call_arguments, own_tensor
+from layerviz_callbacks.torch.inputs import arranged, call_arguments, named_tensors
 
 Forward = Callable[[Any, Any], Any]  # (module, batch or inputs) -> what the model gives back
+Inputs = Mapping[str, torch.Tensor] | None  # by their names in `Probe.arrays`; None: those of the probe
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,12 @@ class Entry:
 
     Attributes:
         probe: what is shown.
-        run: runs the module with the probe and gives back its output.
+        run: runs the module with the probe, or with other inputs by name, and gives back its output.
         way: what `run` does, in words.
     """
 
     probe: Probe
-    run: Callable[[], Any]
+    run: Callable[..., Any]
     way: str
 
 
@@ -65,14 +67,14 @@ def entry_of_probe(trainer: Any, module: Any, probe: Probe, forward: Forward | N
     """The module is called with a probe that the user gave, by `forward` where there is one."""
     if forward is None:
 
-        def call() -> Any:
-            arguments, named = call_arguments(module, probe)
+        def call(inputs: Inputs = None) -> Any:
+            arguments, named = call_arguments(module, probe, inputs)
             return call_forward(trainer, module, arguments, named, inputs=probe.inputs)
 
         return Entry(probe, call, "the module is called with probe=")
 
-    def run() -> Any:
-        return _call_given(trainer, module, forward, inputs_of(module, probe))
+    def run(inputs: Inputs = None) -> Any:
+        return _call_given(trainer, module, forward, inputs_of(module, probe, inputs))
 
     return Entry(probe, run, "forward= is called with probe=")
 
@@ -87,20 +89,53 @@ def entry_of_given_forward(trainer: Any, module: Any, batch: Any, forward: Forwa
         ArgumentError: `forward` failed.
     """
 
-    def run() -> Any:
-        return _call_given(trainer, module, forward, copied(batch, module.device))
+    def show(shown: Any) -> Any:
+        return _call_given(trainer, module, forward, shown)
 
     try:
-        calls = outer_calls(trainer, module, run)
+        calls = outer_calls(trainer, module, lambda: show(copied(batch, module.device)))
     except LayerVizError:
         raise
     except Exception as error:
         raise _failed(module, batch, error) from error
     targets = targets_of(batch)
-    inputs: tuple[tuple[Any, ...], dict[str, Any]] = ((input_of(batch),), {})
+    way = "forward= is called with a batch"
     if calls and (calls[0].name == "" or len(calls) == 1) and _has_samples(calls[0]):
-        inputs = calls[0].arguments, calls[0].named
-    return Entry(probe_of_call(*inputs, targets), run, "forward= is called with a batch")
+        call = calls[0]
+
+        def run(inputs: Inputs = None) -> Any:
+            if inputs is None:
+                return show(copied(batch, module.device))
+            with called_with(module, call, inputs):
+                return show(copied(repeated(batch, _count_of(inputs)), module.device))
+
+        return Entry(probe_of_call(call.arguments, call.named, targets), run, way)
+    return entry_of_input(module, batch, show, way)
+
+
+def entry_of_input(module: Any, batch: Any, show: Callable[[Any], Any], way: str) -> Entry:
+    """A batch of which the first part is what is shown.
+
+    Args:
+        module: what is run.
+        batch: samples of the data.
+        show: runs the module with such a batch, its own to change.
+        way: see `Entry`.
+    """
+
+    def run(inputs: Inputs = None) -> Any:
+        if inputs is None:
+            return show(copied(batch, module.device))
+        own = copied(repeated(batch, _count_of(inputs)), module.device)
+        (first,), _ = with_inputs((input_of(own),), {}, inputs)
+        return show(with_input(own, first))
+
+    return Entry(probe_of_call((input_of(batch),), {}, targets_of(batch)), run, way)
+
+
+def _count_of(inputs: Mapping[str, torch.Tensor]) -> int:
+    """The number of samples."""
+    return len(next(iter(inputs.values())))
 
 
 def call_forward(
@@ -136,18 +171,20 @@ def has_forward(module: nn.Module) -> bool:
     return not type(module).forward.__module__.startswith(library)
 
 
-def inputs_of(module: Any, probe: Probe) -> Any:
+def inputs_of(module: Any, probe: Probe, others: Inputs = None) -> Any:
     """The probe's inputs as the user gave them, as tensors on the module's device.
 
     An array becomes a tensor, a dict a dict of tensors, a list or tuple of arrays one of tensors.
+
+    Args:
+        module: its device and type are the tensors'.
+        probe: says in which form inputs are given.
+        others: what is given instead of the probe's.
     """
-    inputs = probe.inputs
-    if isinstance(inputs, Mapping):
-        return {name: own_tensor(module, value) for name, value in inputs.items()}
-    if isinstance(inputs, (list, tuple)) and "input" not in probe.arrays:
-        parts = [own_tensor(module, value) for value in inputs]
-        return type(inputs)(*parts) if hasattr(inputs, "_fields") else type(inputs)(parts)
-    return own_tensor(module, inputs)
+    given, inputs = arranged(probe, others or named_tensors(module, probe)), probe.inputs
+    if isinstance(given, tuple):
+        return type(inputs)(*given) if hasattr(inputs, "_fields") else type(inputs)(given)
+    return given
 
 
 def _call_given(trainer: Any, module: Any, forward: Forward, inputs: Any) -> Any:

@@ -7,12 +7,14 @@ from typing import Any
 from layerviz_callbacks.errors import ArgumentError
 from layerviz_callbacks.lightning.advice import forward_for_batch
 from layerviz_callbacks.lightning.batches import copied, input_of, targets_of
-from layerviz_callbacks.lightning.calls import OuterCall, outer_calls, probe_of_call
+from layerviz_callbacks.lightning.calls import OuterCall, outer_calls, probe_of_call, with_inputs
 from layerviz_callbacks.lightning.entry import (
     Entry,
     Forward,
+    Inputs,
     call_forward,
     entry_of_given_forward,
+    entry_of_input,
     entry_of_probe,
     has_forward,
 )
@@ -56,7 +58,8 @@ def entry_of_batch(trainer: Any, module: Any, batch: Any, *, from_validation: bo
     if from_validation or module.automatic_optimization:
         step = module.validation_step if from_validation else module.training_step
         try:
-            calls = outer_calls(trainer, module, lambda: dry_step(trainer, module, step, batch))
+            own = copied(batch, module.device)
+            calls = outer_calls(trainer, module, lambda: dry_step(trainer, module, step, own))
             return _entry_of_calls(trainer, module, step, batch, calls)
         except Exception as error:  # noqa: BLE001  the step is the user's: whatever it raises, there is a second way
             reason = f"a dry run of its {step.__name__} gave {type(error).__name__}: {error}"
@@ -86,8 +89,10 @@ def _entry_of_calls(trainer: Any, module: Any, step: Any, batch: Any, calls: lis
         call = calls[0]
         called = module.get_submodule(call.name) if call.name else module
 
-        def repeat_call() -> Any:
+        def repeat_call(inputs: Inputs = None) -> Any:
             arguments, named = copied([call.arguments, call.named], module.device)
+            if inputs is not None:
+                arguments, named = with_inputs(arguments, named, inputs)
             return run_as_trained(trainer, module, lambda: called(*arguments, **named))
 
         way = f"{call.name or 'the module'} is called as {step.__name__} does it"
@@ -95,17 +100,21 @@ def _entry_of_calls(trainer: Any, module: Any, step: Any, batch: Any, calls: lis
     if not calls:
         raise ArgumentError("the step calls no layer")
 
-    def repeat_step() -> Any:
-        return run_as_trained(trainer, module, lambda: dry_step(trainer, module, step, batch))
+    def repeat_step(shown: Any) -> Any:
+        return run_as_trained(trainer, module, lambda: dry_step(trainer, module, step, shown))
 
-    return Entry(probe_of_call((input_of(batch),), {}, targets), repeat_step, f"{step.__name__} is repeated")
+    return entry_of_input(module, batch, repeat_step, f"{step.__name__} is repeated")
 
 
 def _entry_of_first_part(trainer: Any, module: Any, batch: Any) -> Entry:
     value = input_of(batch)
 
-    def call() -> Any:
-        return call_forward(trainer, module, (copied(value, module.device),), {}, inputs=value)
+    def call(inputs: Inputs = None) -> Any:
+        arguments: tuple[Any, ...] = (copied(value, module.device),)
+        named: dict[str, Any] = {}
+        if inputs is not None:
+            arguments, named = with_inputs(arguments, named, inputs)
+        return call_forward(trainer, module, arguments, named, inputs=value)
 
     probe = probe_of_call((value,), {}, targets_of(batch))
     return Entry(probe, call, "the module is called with the batch's first part")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
-from layerviz_callbacks.errors import LayerVizError
+from layerviz_callbacks.errors import DifferentiationError, LayerVizError
+from layerviz_callbacks.explaining import Derivative, Differentiate
 from layerviz_callbacks.messages import logger
 from layerviz_callbacks.reader import LayerEntry, Reader
 from layerviz_callbacks.request import Request
@@ -116,6 +119,13 @@ class _Read:
     request: Request
 
 
+@dataclass(frozen=True, eq=False)
+class _Differentiated:
+    inputs: dict[str, np.ndarray]
+    layer: str
+    output: str
+
+
 @dataclass(frozen=True)
 class _Done:
     told: _Told | None
@@ -150,6 +160,23 @@ class JointReader:
         self._processes.from_first(_Read(request))
         return self._reader.read(request)
 
+    @contextmanager
+    def differentiating(self) -> Iterator[Differentiate]:
+        """Differentiate here and in all other processes; for the first process, inside `together`."""
+        with self._reader.differentiating() as differentiate:
+
+            def jointly(
+                inputs: Mapping[str, np.ndarray],
+                weights: Callable[[tuple[int, ...]], np.ndarray],
+                *,
+                layer: str = "",
+                output: str = "",
+            ) -> Derivative:
+                self._processes.from_first(_Differentiated(dict(inputs), layer, output))
+                return differentiate(inputs, weights, layer=layer, output=output)
+
+            yield jointly
+
     def together(self, action: Callable[[], object]) -> None:
         """Run an action in the first process and read along in the others; all must call it.
 
@@ -179,9 +206,19 @@ class JointReader:
                     raise order.told.error(0)
                 return
             try:
-                self._reader.read(order.request)
+                self._obey(order)
+            except DifferentiationError:
+                pass  # the first process meets the same, and tells it
             except Exception as error:  # noqa: BLE001  the first process waits for the next order, not for this one
                 self._tell(error)
+
+    def _obey(self, order: _Read | _Differentiated) -> None:
+        """The same passes as in the first process; what comes of them is for that one."""
+        if isinstance(order, _Read):
+            self._reader.read(order.request)
+            return
+        with self._reader.differentiating() as differentiate:
+            differentiate(order.inputs, _no_weights, layer=order.layer, output=order.output)
 
     def _tell(self, error: Exception) -> None:
         if not self._told:
@@ -190,3 +227,7 @@ class JointReader:
                 "Process %s could not run the probe along with the first one, and training goes on "
                 "(told once): %s: %s", self._processes.rank, type(error).__name__, error, exc_info=error,
             )  # fmt: skip
+
+
+def _no_weights(shape: tuple[int, ...]) -> np.ndarray:
+    return np.zeros(shape, np.float32)

@@ -7,18 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from layerviz_callbacks.lightning.batches import copied
 from layerviz_callbacks.lightning.installed import silent_logger
 
 
 def dry_step(trainer: Any, module: Any, step: Callable[..., Any], batch: Any) -> Any:
-    """Run the step on a copy of the batch with logging switched off; call it inside `undisturbed`."""
+    """Run the step on a batch of its own with logging switched off; call it inside `undisturbed`."""
     parameters = inspect.signature(step).parameters.values()
     named = sum(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
     variable = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
     indices = [0, 0][: max(named - 1, 1 if variable else 0)]  # of the batch, and of the loader
     with _no_logging(trainer, module):
-        return step(copied(batch, module.device), *indices)
+        return step(batch, *indices)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -12,10 +13,12 @@ from layerviz_callbacks.render.layout import (
     BODY_HEIGHTS,
     CONTENT_WIDTH,
     FLAT_BODY_HEIGHT,
+    FULLER_HEIGHTS,
     SMALLEST_TILE,
     Fitter,
     Tiles,
     flat_or_higher,
+    fuller,
     however_high,
 )
 from layerviz_callbacks.render.text import LINE_HEIGHT, draw_line
@@ -49,6 +52,12 @@ class Blocks:
     samples: int
     count: int
 
+    @property
+    def used(self) -> float:
+        """The share of the sheet's width with something in it, the mean over all rows of blocks."""
+        inner = self.tiles.total_width + (self.side + BLOCK_GAP if self.side else 0)
+        return inner * self.samples / (CONTENT_WIDTH * -(-self.samples // self.columns))
+
 
 def fit_blocks(fit: Fitter, *, samples: int, count: int, label: int, side: bool) -> Blocks:
     """The blocks with the largest tiles; where too many would be needed, fewer channels, then fewer samples.
@@ -62,12 +71,22 @@ def fit_blocks(fit: Fitter, *, samples: int, count: int, label: int, side: bool)
     """
     while True:
         found = [
-            max(fitting, key=_worth)
-            for greatest in (FLAT_BODY_HEIGHT, *BODY_HEIGHTS)
-            if (fitting := _fitting_blocks(fit, samples, count, label, greatest, side=side))
+            blocks
+            for height in (FLAT_BODY_HEIGHT, *BODY_HEIGHTS)
+            if (blocks := _largest(fit, samples, count, label, height, side=side)) is not None
         ]
         if found:
-            return flat_or_higher(found, [blocks.tiles for blocks in found])
+            flat = flat_or_higher(found, [blocks.tiles for blocks in found])
+            not_narrower = (
+                _largest(fit, samples, count, label, height, side=side, columns=flat.columns)
+                for height in FULLER_HEIGHTS
+            )
+            any_other = (
+                _blocks(fit, columns, samples, count, label, height, side=side)
+                for height in FULLER_HEIGHTS
+                for columns in range(1, samples + 1)
+            )
+            return fuller(flat, chain(not_narrower, any_other), lambda blocks: (blocks.tiles, blocks.used))
         if count > 1:
             count = -(-count // 2)
         elif samples > 1:
@@ -76,13 +95,22 @@ def fit_blocks(fit: Fitter, *, samples: int, count: int, label: int, side: bool)
             return Blocks(1, CONTENT_WIDTH, 0, however_high(fit), 1, 1)
 
 
-def _fitting_blocks(
-    fit: Fitter, samples: int, count: int, label: int, greatest: int, *, side: bool
-) -> list[Blocks]:
+def _largest(
+    fit: Fitter,
+    samples: int,
+    count: int,
+    label: int,
+    greatest: int,
+    *,
+    side: bool,
+    columns: int | None = None,
+) -> Blocks | None:
+    """The best blocks in a body of at most this height, in at most so many columns; None where none fit."""
     tried = [
-        _blocks(fit, columns, samples, count, label, greatest, side=side) for columns in range(1, samples + 1)
+        _blocks(fit, number, samples, count, label, greatest, side=side)
+        for number in range(1, (columns or samples) + 1)
     ]
-    return [blocks for blocks in tried if blocks is not None]
+    return max((blocks for blocks in tried if blocks is not None), key=_worth, default=None)
 
 
 def _blocks(

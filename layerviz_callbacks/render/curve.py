@@ -114,6 +114,39 @@ def draw_curves(
     return result
 
 
+def fill_to_zero(
+    ground: np.ndarray, values: np.ndarray, scale: Scale, *, colour: int, edge: int
+) -> np.ndarray:
+    """Fill what lies between one curve in each panel and the line of zero.
+
+    Args:
+        ground: the panels `(..., height, width)`; they are not changed.
+        values: `(..., time)`, floats; nothing is filled where they are not finite.
+        scale: the range; its limit broadcasts against `values`.
+        colour: the index of the area.
+        edge: the index of the curve itself, where it is away from zero.
+
+    Returns:
+        A copy of the panels.
+    """
+    height, width = ground.shape[-2:]
+    columns = curve_columns(width)
+    shown = np.where(np.isfinite(values), values, np.nan)
+    with np.errstate(invalid="ignore"):
+        low, high = envelope(shown, columns)
+    zero = int(_rows(np.zeros(1, np.float32), Scale(1.0, scale.signed), height)[0])
+    top = np.minimum(_rows(high, scale, height), zero)
+    bottom = np.maximum(_rows(low, scale, height), zero)
+    flat = np.isnan(low) | (top == bottom)
+    under = np.where(bottom == zero, zero - 1, bottom + LINE - 1)  # the line of zero stays
+    over = np.where(top == zero, zero + LINE, top)
+    filled = _lines(ground, over, under - over, flat, np.asarray(colour, np.uint8))
+    lined = draw_curves(filled, shown, scale, colour=edge)
+    away = np.zeros((*flat.shape[:-1], width), bool)
+    away[..., : columns * LINE] = np.repeat(~flat, LINE, axis=-1)
+    return np.where(away[..., None, :] & (lined == edge), lined, filled)
+
+
 def _lines(
     ground: np.ndarray, top: np.ndarray, reach: np.ndarray, without: np.ndarray | None, colour: np.ndarray
 ) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
@@ -21,6 +21,10 @@ BODY_HEIGHT = 780
 """The height that a body is laid out for; with its header about 900."""
 BODY_HEIGHTS = (BODY_HEIGHT, 900, 1050, 1250, 1500, 1800)
 """Where the parts cannot be made smaller, a body grows in these steps; beyond them, fewer are drawn."""
+FULLER_HEIGHTS = (500, 600, 700, BODY_HEIGHT)
+"""The heights tried for a body that would leave much of its width unused."""
+FULL_WIDTH_FROM = 2 / 3
+"""A layout that uses less of the sheet's width gives way to a higher one with larger tiles."""
 SMALLEST_TILE = 8
 LARGEST_TILE = 200
 FULL_ROWS_FROM = 0.85
@@ -87,7 +91,7 @@ def fit_tiles(
     """The largest tiles for `count` maps that fit into `width` x `height` pixels; None where none do.
 
     Maps are enlarged by a whole factor, or reduced by one where they are larger than their tile. Tiles may be
-    a little smaller than the largest that fit where they then fill all rows.
+    a little smaller than the largest that fit where they then fill all rows, and most of the width.
 
     Args:
         map_height: values of a map, top to bottom.
@@ -115,7 +119,7 @@ def fit_tiles(
             largest = largest or tiles
             if reduce > largest.reduce or tile_width < FULL_ROWS_FROM * largest.width:
                 return largest
-            if count % tried == 0:
+            if count % tried == 0 and (tiles is largest or tiles.total_width >= FULL_WIDTH_FROM * width):
                 return tiles
             break
     return largest
@@ -179,6 +183,25 @@ def flat_or_higher(found: Sequence[Found], tiles: Sequence[Tiles]) -> Found:
     return found[0 if keeps else 1]
 
 
+def fuller(
+    found: Found, higher: Iterable[Found | None], measure: Callable[[Found], tuple[Tiles, float]]
+) -> Found:
+    """A layout that uses its width; else the next one with larger tiles that does, or comes nearer to it.
+
+    Args:
+        found: the layout that is flat enough.
+        higher: others, those that read better first; None where nothing fits.
+        measure: the tiles of a layout, and the share of the sheet's width that it uses.
+    """
+    for other in higher:
+        tiles, used = measure(found)
+        if used >= FULL_WIDTH_FROM:
+            break
+        if other is not None and measure(other)[0].width > tiles.width:
+            found = other
+    return found
+
+
 def _side(tiles: Tiles) -> float:
     return float((tiles.height * tiles.width) ** 0.5)
 
@@ -198,10 +221,15 @@ def fit_count(fit: Fitter, count: int) -> tuple[int, Tiles]:
         heights = (FLAT_BODY_HEIGHT, BODY_HEIGHT * 3 // 4, *BODY_HEIGHTS)
         found = [tiles for height in heights if (tiles := fit(count, CONTENT_WIDTH, height)) is not None]
         if found:
-            return count, flat_or_higher(found, found)
+            higher = (fit(count, CONTENT_WIDTH, height) for height in FULLER_HEIGHTS)
+            return count, fuller(flat_or_higher(found, found), higher, _used)
         if count == 1:
             return 1, however_high(fit)
         count = -(-count // 2)
+
+
+def _used(tiles: Tiles) -> tuple[Tiles, float]:
+    return tiles, tiles.total_width / CONTENT_WIDTH
 
 
 def fit_pairs(fit: Fitter, *, rows: int, columns: int) -> tuple[int, int, Tiles]:

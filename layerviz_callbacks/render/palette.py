@@ -1,4 +1,4 @@
-"""The two palettes: 256 distinct colours each, so that a pixel can be turned back into its value."""
+"""The palettes: 256 distinct colours each, so that a pixel can be turned back into its value."""
 
 from __future__ import annotations
 
@@ -64,9 +64,24 @@ def diverging() -> np.ndarray:
     return _palette(first_column=3)
 
 
+@lru_cache(maxsize=1)
+def grey() -> np.ndarray:
+    """Black to white, for values of both kinds; level 111 is mid grey: `(256, 3)`, uint8, read-only.
+
+    The ends are a shade off black and white, which stand for other indices.
+    """
+    return _with_the_rest(np.repeat(np.rint(np.linspace(1, 254, LEVELS))[:, None], 3, axis=1))
+
+
 def _palette(first_column: int) -> np.ndarray:
     with resources.files(__package__).joinpath("colormaps.csv").open(encoding="utf-8") as table:
-        levels = np.loadtxt(table, dtype=np.uint8, delimiter=",")[:, first_column : first_column + 3]
+        return _with_the_rest(
+            np.loadtxt(table, dtype=np.uint8, delimiter=",")[:, first_column : first_column + 3]
+        )
+
+
+def _with_the_rest(levels: np.ndarray) -> np.ndarray:
+    """A palette of these levels `(224, 3)` and of the colours that all palettes have."""
     palette = np.zeros((256, 3), np.uint8)
     palette[:LEVELS] = levels
     palette[INK : INK + GREYS] = np.rint(np.linspace(_INK_COLOUR, _PAPER_COLOUR, GREYS))

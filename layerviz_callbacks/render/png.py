@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PALETTE, _RGB = 3, 2
 _UP = 2  # each row as the difference from the row above: what stands still downwards becomes zeros
 _LEVEL = 1
@@ -31,19 +31,27 @@ def encode_png(pixels: np.ndarray, palette: np.ndarray | None = None) -> bytes:
         >>> encode_png(np.zeros((1, 1, 3), np.uint8))[:4]
         b'\x89PNG'
     """
-    height, width = pixels.shape[:2]
+    chunks = [SIGNATURE, *first_chunks(pixels.shape[:2], palette), *chunk(b"IDAT", deflated(pixels, palette))]
+    return b"".join([*chunks, *chunk(b"IEND", b"")])
+
+
+def first_chunks(size: tuple[int, ...], palette: np.ndarray | None) -> list[bytes]:
+    """IHDR and, where there is a palette, PLTE; `size` is height and width."""
     kind = _RGB if palette is None else _PALETTE
-    rows = pixels.reshape(height, -1)
-    filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
+    chunks = [*chunk(b"IHDR", struct.pack(">IIBBBBB", size[1], size[0], 8, kind, 0, 0, 0))]
+    if palette is not None:
+        chunks += chunk(b"PLTE", np.ascontiguousarray(palette, np.uint8).tobytes())
+    return chunks
+
+
+def deflated(pixels: np.ndarray, palette: np.ndarray | None) -> bytes:
+    """The compressed rows of an image: what stands in IDAT."""
+    rows = pixels.reshape(len(pixels), -1)
+    filtered = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    chunks = [_SIGNATURE, *_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))]
-    if palette is not None:
-        chunks += _chunk(b"PLTE", np.ascontiguousarray(palette, np.uint8).tobytes())
-    strategy = zlib.Z_DEFAULT_STRATEGY if palette is None else zlib.Z_RLE
-    chunks += _chunk(b"IDAT", deflater()(filtered, strategy))
-    return b"".join([*chunks, *_chunk(b"IEND", b"")])
+    return deflater()(filtered, zlib.Z_DEFAULT_STRATEGY if palette is None else zlib.Z_RLE)
 
 
 @lru_cache(maxsize=1)
@@ -67,6 +75,7 @@ def deflate(data: np.ndarray, strategy: int) -> bytes:
     return stream.compress(data.data) + stream.flush()
 
 
-def _chunk(name: bytes, data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+def chunk(name: bytes, data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """The parts of one chunk."""
     checksum = zlib.crc32(data, zlib.crc32(name))
     return struct.pack(">I", len(data)), name, data, struct.pack(">I", checksum)

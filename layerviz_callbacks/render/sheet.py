@@ -24,9 +24,9 @@ def title(name: str, when: str) -> np.ndarray:
     return row([left, _space(CONTENT_WIDTH - left.shape[1] - right.shape[1]), right], gap=0)
 
 
-def colour_bar(scale: Scale) -> np.ndarray:
-    """Every level in one column of pixels, with the values of its ends and the zero."""
-    low, high = range_words(scale)
+def colour_bar(scale: Scale, *, ends: tuple[str, str] | None = None) -> np.ndarray:
+    """Every level in one column of pixels, with the zero and its `ends`; None: these in `range_words`."""
+    low, high = range_words(scale) if ends is None else ends
     bar = _bar_of_zero_in_the_middle() if scale.signed else _bar(palette.LEVELS)
     return row([draw_line(low), bar, draw_line(high)], width=None)
 

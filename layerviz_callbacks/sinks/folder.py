@@ -74,10 +74,18 @@ class Folder(Sink):
         self._write(tag, f"step_{step:04d}.md", text.encode("utf-8", "replace"))
 
     def write_scalars(self, scalars: Mapping[str, float], step: int) -> None:
-        """Write the numbers of one step to a file of their own, as JSON by tag; raises as `write` does."""
-        family = next(iter(scalars), "").partition("/")[0]
-        content = json.dumps(dict(scalars), indent=1)  # "NaN" where it is one
-        self._write(f"numbers/{family}", f"step_{step:04d}.json", content.encode())
+        """Write the numbers of one step as JSON by tag, a file a group; raises as `write` does.
+
+        Numbers that an earlier view wrote into the same file of this step stay.
+        """
+        groups: dict[str, dict[str, float]] = {}
+        for tag, value in scalars.items():
+            groups.setdefault(tag.partition("/")[0], {})[tag] = value
+        for group, numbers in groups.items():
+            folder, name = f"numbers/{group}", f"step_{step:04d}.json"
+            known = self._numbers(self._folder_of(folder) / name)
+            content = json.dumps({**known, **numbers}, indent=1)  # "NaN" where it is one
+            self._write(folder, name, content.encode())
 
     def flush(self) -> None:
         """Make sure that the folder still stands; every file is complete as soon as it is there.
@@ -118,6 +126,14 @@ class Folder(Sink):
             self._written += len(content)
         except OSError as error:
             raise cannot_write(self._given, path, error) from error
+
+    def _numbers(self, path: Path) -> dict[str, float]:
+        """What stands in a file of numbers already."""
+        try:
+            known: dict[str, float] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        except OSError as error:
+            raise cannot_write(self._given, path, error) from error
+        return known
 
     def _folder_of(self, tag: str) -> Path:
         """The tag's folder: its group, and in it the rest; no two tags share one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,10 @@ from torch.nn.modules.conv import _ConvNd
 
 from layerviz_callbacks.cut import OutputCut, Taken
 from layerviz_callbacks.errors import ProbeError
-from layerviz_callbacks.torch.copying import plain_tensor, tensors_in, to_float32
+from layerviz_callbacks.torch.attention_listener import AttentionListener
+from layerviz_callbacks.torch.copying import has_values, plain_tensor, tensors_in, to_float32
 from layerviz_callbacks.torch.cutting import take_output
+from layerviz_callbacks.torch.gradients import Points
 from layerviz_callbacks.torch.layout import LayoutTracker, fixed_layout
 from layerviz_callbacks.torch.operations import OperationListener
 
@@ -30,6 +32,23 @@ class Call:
     given: tuple[int, ...] | None
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where an output came from, so that it can be found again in another pass.
+
+    Attributes:
+        call: which call of the layer gave it, from 1 on.
+        path: where it stands in what the layer gave back, see `tensors_in`.
+        axes: which order of its axes makes it `(sample, *space, channel)`.
+        hooked: a hook heard it; else it was heard by the operation that made it.
+    """
+
+    call: int
+    path: str
+    axes: tuple[int, ...]
+    hooked: bool
+
+
 @dataclass
 class Heard:
     """What one layer gave back in one forward pass, by output name: `conv1`, `conv1#2`, `lstm.1`.
@@ -39,6 +58,7 @@ class Heard:
         arrays: the outputs, or what their cuts left of them, where they were wanted.
         taken: what the cuts took, where there were any.
         calls: the names of the first outputs of each call.
+        origins: where every output came from.
         refusal: why an output could not be read; empty where it could.
     """
 
@@ -46,6 +66,7 @@ class Heard:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     taken: dict[str, Taken] = field(default_factory=dict)
     calls: set[str] = field(default_factory=set)
+    origins: dict[str, Origin] = field(default_factory=dict)
     refusal: str = ""
 
 
@@ -62,6 +83,8 @@ class Capture:
         probe_ranks: the number of axes of each of the probe's inputs.
         samples: the number of the probe's samples.
         by_operation: the names of the layers that hooks do not hear, to be heard by operations.
+        points: makes outputs points of the graph; None: no gradients are wanted.
+        attention: hears attention; None: nobody listens to it.
 
     Attributes:
         heard: by layer name, in the order of the first calls.
@@ -80,11 +103,15 @@ class Capture:
         probe_ranks: set[int],
         samples: int,
         by_operation: frozenset[str] = frozenset(),
+        points: Points | None = None,
+        attention: AttentionListener | None = None,
     ) -> None:
         self._layers = layers
         self._wanted = wanted
         self._cuts = cuts
         self._by_operation = by_operation
+        self.attention = attention
+        self._points = points
         self._probe_ranks = probe_ranks
         self._tracker = LayoutTracker(samples)
         self._counts: Counter[str] = Counter()
@@ -94,7 +121,8 @@ class Capture:
         self.calling: list[Call] = []
 
     def forget_arrays(self) -> None:
-        """Keep the shapes only."""
+        """Keep the shapes only; of what listened, nothing."""
+        self.attention = self._points = None
         for heard in self.heard.values():
             heard.arrays, heard.taken = {}, {}
 
@@ -108,13 +136,14 @@ class Capture:
                     continue  # it calls no hooks
                 handles.append(module.register_forward_pre_hook(self._entering(name), with_kwargs=True))
                 handles.append(module.register_forward_hook(self._leaving(name)))
-            if self._by_operation:
-                silent = {name: self._layers[name] for name in self._by_operation if name in self._layers}
-                with OperationListener(silent, self._hear_operation, self._innermost) as listener:
+            with self.attention.listening() if self.attention is not None else nullcontext():
+                if self._by_operation:
+                    silent = {name: self._layers[name] for name in self._by_operation if name in self._layers}
+                    with OperationListener(silent, self._hear_operation, self._innermost) as listener:
+                        yield
+                    self.used = listener.used
+                else:
                     yield
-                self.used = listener.used
-            else:
-                yield
         finally:
             for handle in handles:
                 handle.remove()
@@ -124,6 +153,8 @@ class Capture:
             given = next((tuple(tensor.shape) for _, tensor in tensors_in([arguments, named])), None)
             call = Call(name, module, given)
             self.calling.append(call)
+            if self.attention is not None:
+                self.attention.entering(name, module, [arguments, named])
             if self.first is None and fixed_layout(module) is not None:
                 self.first = call
                 self._refuse_unbatched(call)
@@ -143,10 +174,16 @@ class Capture:
         if len(call.given) == needed - 1:
             raise ProbeError("An axis is missing")
 
-    def _leaving(self, name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+    def _leaving(self, name: str) -> Callable[..., Any]:
+        def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
             self.calling.pop()
-            self._hear(name, module, output)
+            if self.attention is not None:
+                self.attention.leaving(name, output)
+            key = self._hear(name, module, output, hooked=True)
+            if self._points is None or name not in self._points.wanted:
+                return None
+            origin = self.heard[name].origins.get(key)
+            return self._points.pass_on(key, output, origin.axes if origin else None)
 
         return hook
 
@@ -157,19 +194,22 @@ class Capture:
         module = self._layers[name]
         if self.first is None and fixed_layout(module) is not None:
             self.first = Call(name, module, given)
-        self._hear(name, module, output)
+        self._hear(name, module, output, hooked=False)
 
-    def _hear(self, name: str, module: nn.Module, output: Any) -> None:
+    def _hear(self, name: str, module: nn.Module, output: Any, *, hooked: bool) -> str:
+        """Note and copy what a layer gives; the name of its first output."""
         self._counts[name] += 1
         count = self._counts[name]
+        key = name if count == 1 else f"{name}#{count}"
         heard = self.heard.setdefault(name, Heard())
         try:
-            self._note(heard, module, name if count == 1 else f"{name}#{count}", output)
+            self._note(heard, module, key, output, hooked=hooked)
         except Exception as error:  # noqa: BLE001  a layer that cannot be copied must not stop the others
             heard.refusal = f"its output cannot be copied ({type(error).__name__}: {error})"
+        return key
 
-    def _note(self, heard: Heard, module: nn.Module, key: str, output: Any) -> None:
-        parts = [(path, part) for path, part in tensors_in(output) if _has_values(part)]
+    def _note(self, heard: Heard, module: nn.Module, key: str, output: Any, *, hooked: bool) -> None:
+        parts = [(path, part) for path, part in tensors_in(output) if has_values(part)]
         if not parts:
             heard.refusal = f"its output is no tensor of floating-point numbers, but {type(output).__name__}"
         for place, (path, part) in enumerate(parts):
@@ -179,6 +219,8 @@ class Capture:
             tensor = plain_tensor(part)
             axes = self._tracker.axes(module, tuple(tensor.shape), further=place > 0)
             heard.shapes[name] = tuple(tensor.shape[axis] for axis in axes)
+            call = self._counts[key.partition("#")[0]]
+            heard.origins[name] = Origin(call, path, axes, hooked)
             if key.partition("#")[0] in self._wanted:
                 self._copy(heard, name, tensor, axes)
 
@@ -193,7 +235,3 @@ class Capture:
         """`block.1` is the block's second output, unless the block has an inner layer of that name."""
         name = f"{key}.{path}"
         return f"{key}.output.{path}" if name in self._layers else name
-
-
-def _has_values(tensor: torch.Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized

@@ -26,17 +26,23 @@ def tensors_in(value: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]
     elif isinstance(value, PackedSequence):
         yield path, pad_packed_sequence(value, batch_first=True)[0]
     else:
-        for key, part in _parts(value):
+        for key, part in parts_of(value):
             yield from tensors_in(part, f"{path}.{key}" if path else str(key))
 
 
-def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
+def parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The keys and parts of what holds others: a tuple, list, named tuple, mapping or dataclass."""
     if isinstance(value, Mapping):
         yield from value.items()
     elif isinstance(value, (list, tuple)):
         yield from zip(getattr(value, "_fields", range(len(value))), value, strict=True)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         yield from ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+
+
+def has_values(tensor: torch.Tensor) -> bool:
+    """Whether it holds numbers that can be shown as float32: no whole numbers, no truth values."""
+    return tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized
 
 
 def plain_tensor(tensor: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -13,12 +14,19 @@ from layerviz_callbacks.probe import Probe, to_numpy
 from layerviz_callbacks.torch.names import unwrapped
 
 
-def call_arguments(model: nn.Module, probe: Probe) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def call_arguments(
+    model: nn.Module, probe: Probe, tensors: Mapping[str, torch.Tensor] | None = None
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What the model is called with: positional and keyword arguments, as tensors of its own.
 
     One array is one argument; a list or tuple of arrays is one argument each; a dict of them is keyword
     arguments where `forward` accepts these names, else one dict. All go to the model's device;
     floating-point ones get the type of its first floating-point parameter, integers keep theirs.
+
+    Args:
+        model: what is called.
+        probe: says how inputs are given.
+        tensors: other inputs by name, given as the probe's are; None: the probe's own.
 
     Example:
         >>> import numpy as np
@@ -26,10 +34,10 @@ def call_arguments(model: nn.Module, probe: Probe) -> tuple[tuple[Any, ...], dic
         >>> x.dtype, named
         (torch.float32, {})
     """
-    tensors = own_tensors(model, probe)
-    if isinstance(tensors, dict):
-        return ((), tensors) if _accepts_names(model, list(tensors)) else ((tensors,), {})
-    return (tensors, {}) if isinstance(tensors, tuple) else ((tensors,), {})
+    given = own_tensors(model, probe) if tensors is None else arranged(probe, tensors)
+    if isinstance(given, dict):
+        return ((), given) if _accepts_names(model, list(given)) else ((given,), {})
+    return (given, {}) if isinstance(given, tuple) else ((given,), {})
 
 
 def own_tensors(model: nn.Module, probe: Probe) -> Any:
@@ -44,12 +52,44 @@ def own_tensors(model: nn.Module, probe: Probe) -> Any:
         >>> own_tensors(nn.Linear(2, 1), Probe({"x": np.ones((4, 2))}))["x"].dtype
         torch.float32
     """
+    return arranged(probe, named_tensors(model, probe))
+
+
+def named_tensors(model: nn.Module, probe: Probe) -> dict[str, torch.Tensor]:
+    """The same by their names in `Probe.arrays`."""
     inputs = probe.inputs
     if isinstance(inputs, Mapping):
-        return {name: own_tensor(model, value) for name, value in inputs.items()}
-    if isinstance(inputs, (list, tuple)) and len(probe.arrays) == len(inputs) and "input" not in probe.arrays:
-        return tuple(own_tensor(model, value) for value in inputs)
-    return own_tensor(model, inputs)
+        return {str(name): own_tensor(model, value) for name, value in inputs.items()}
+    if "input" in probe.arrays:
+        return {"input": own_tensor(model, inputs)}
+    return {name: own_tensor(model, value) for name, value in zip(probe.arrays, inputs, strict=True)}
+
+
+def arranged(probe: Probe, tensors: Mapping[str, torch.Tensor]) -> Any:
+    """Tensors by their names in `Probe.arrays`, in the form in which the probe was given."""
+    if isinstance(probe.inputs, Mapping):
+        return {name: tensors[str(name)] for name in probe.inputs}
+    if "input" in probe.arrays:
+        return tensors["input"]
+    return tuple(tensors[name] for name in probe.arrays)
+
+
+def other_tensors(
+    model: nn.Module, probe: Probe, inputs: Mapping[str, np.ndarray]
+) -> dict[str, torch.Tensor]:
+    """Arrays as `Probe.arrays` has them, as tensors of the model's own: as the probe's own would be.
+
+    Example:
+        >>> probe = Probe({"x": np.ones((4, 2), np.float32)})
+        >>> tensors = other_tensors(nn.Linear(2, 1).double(), probe, {"x": np.ones((9, 2), np.float32)})
+        >>> tensors["x"].dtype, tuple(tensors["x"].shape)
+        (torch.float64, (9, 2))
+    """
+    device, _ = _device_and_dtype(model)
+    return {
+        name: torch.from_numpy(np.array(inputs[name])).to(device, own.dtype)
+        for name, own in named_tensors(model, probe).items()
+    }
 
 
 def own_tensor(model: nn.Module, value: Any) -> torch.Tensor:

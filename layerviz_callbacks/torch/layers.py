@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,12 @@ from layerviz_callbacks.cut import KernelCut, Taken
 from layerviz_callbacks.reader import LayerEntry
 from layerviz_callbacks.request import Request
 from layerviz_callbacks.snapshot import Layer
+from layerviz_callbacks.torch.attention_places import ReadAttention
 from layerviz_callbacks.torch.capture import Heard
 from layerviz_callbacks.torch.copying import to_float32
 from layerviz_callbacks.torch.cutting import take_kernel
 from layerviz_callbacks.torch.kernels import has_kernel, kernels_and_weights
-from layerviz_callbacks.torch.names import is_container, kind_of
+from layerviz_callbacks.torch.names import is_container, kind_of, unwrapped
 from layerviz_callbacks.torch.operations import is_fused_projection
 from layerviz_callbacks.torch.parameters import RawParameter, kernel_of_parameter, raw_parameters
 from layerviz_callbacks.torch.weights import parameter_count
@@ -30,6 +31,7 @@ NOT_CALLED_BY_ITSELF = (
     "its output cannot be heard: its weights are used without calling it. Call it as a layer, layer(x), "
     "not layer.forward(x)"
 )
+MODEL_ITSELF = "it is the model itself, whose outputs are not those of a layer"
 FUSED_PROJECTION = (
     "its output is that of the attention layer it belongs to, which uses its weights without calling it"
 )
@@ -126,15 +128,22 @@ def read_weights(listed: Listed, request: Request) -> ReadWeights:
 
 
 def layers_of(
-    listed: Listed, place: int, read: ReadWeights, heard: Heard | None, *, used: bool
+    listed: Listed,
+    place: int,
+    read: ReadWeights,
+    heard: Heard | None,
+    attentions: Mapping[str, ReadAttention],
+    *,
+    used: bool,
 ) -> Iterator[Layer]:
-    """The layer, then its further kernels, then its further calls and outputs.
+    """The layer, then its further kernels, then its further calls and outputs, then further attentions.
 
     Args:
         listed: the layer.
         place: its place in the model, from 1 on.
         read: its weights.
         heard: its outputs; None: there are none.
+        attentions: its attentions by `Layer.name`.
         used: an operation used its weights, though nothing was heard.
     """
     name, part = listed.name, listed.part
@@ -148,7 +157,7 @@ def layers_of(
         name, kind, place, listed.parameters, weights=read.weights, container=container,
         refusal=read.refusal or _refusal(part, heard, used=used), **own,
         output_shape=heard.shapes.get(name), output=heard.arrays.get(name),
-        output_taken=heard.taken.get(name),
+        output_taken=heard.taken.get(name), **_attention(attentions.get(name)),
     )  # fmt: skip
     for kernel in read.kernels[1:]:
         yield Layer(kernel.name, kind, place, part_of=name, **kernel.fields())
@@ -158,8 +167,34 @@ def layers_of(
                 key, kind, place, container=container, part_of=name,
                 kernel_shape=own.get("kernel_shape") if key in heard.calls else None,
                 output_shape=heard.shapes[key], output=heard.arrays.get(key),
-                output_taken=heard.taken.get(key),
+                output_taken=heard.taken.get(key), **_attention(attentions.get(key)),
             )  # fmt: skip
+    for key, attention in attentions.items():
+        if key != name and key not in heard.shapes:
+            yield Layer(key, kind, place, container=container, part_of=name, **_attention(attention))
+
+
+def attention_of_model(
+    model: nn.Module, name: str, place: int, attentions: Mapping[str, ReadAttention]
+) -> Iterator[Layer]:
+    """Attention that the model computes in its own `forward`, as layers; nothing where there is none.
+
+    Args:
+        model: the model.
+        name: what it is called.
+        place: after all its layers.
+        attentions: by `Layer.name`.
+    """
+    for key, attention in attentions.items():
+        part_of = "" if key == name else name
+        yield Layer(
+            key, kind_of(unwrapped(model)), place, container=True, part_of=part_of,
+            output_refusal=MODEL_ITSELF, **_attention(attention),
+        )  # fmt: skip
+
+
+def _attention(read: ReadAttention | None) -> dict[str, Any]:
+    return {} if read is None else {"attention_shape": read.shape, "attention": read.weights}
 
 
 def _read(

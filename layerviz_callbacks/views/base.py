@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import ClassVar
 
+import numpy as np
+
 from layerviz_callbacks.cut import KernelCut, OutputCut
 from layerviz_callbacks.errors import check_count
 from layerviz_callbacks.picture import Picture
@@ -30,8 +32,10 @@ class View(ABC):
     Attributes:
         family: the group of its pictures in TensorBoard.
         needs: what must be read for it, of "kernels", "weights", "outputs", "model outputs", "attention",
-            "gradients", "saliency", "patterns"; with "initial", `Snapshot.initial` has its layers, too.
+            "gradients", "saliency", "patterns"; with "initial", `Snapshot.initial` has its layers, too;
+            with "history", `Snapshot.history` has what it kept of earlier steps.
         per_layer: it draws layers.
+        told_apart_by: which argument makes two of it draw different pictures.
         leaves_out: why it does not draw the layers that it does not choose by itself, in words; empty: it
             chooses every layer with a kernel.
     """
@@ -40,6 +44,7 @@ class View(ABC):
     needs: frozenset[str]
     per_layer: ClassVar[bool] = True
     leaves_out: ClassVar[str] = ""
+    told_apart_by: ClassVar[str] = "layers="
 
     def __init__(self, *, layers: Selector | None = None, every_n_epochs: int | None = None) -> None:
         check_selector(layers)
@@ -52,7 +57,7 @@ class View(ABC):
         """Why this layer cannot be drawn, in words; empty where it can."""
 
     def refusals(self, snapshot: Snapshot) -> Mapping[str, str]:
-        """What cannot be drawn though it was asked for and is no layer, by name, with the reason in words."""
+        """What cannot be drawn though it was asked for, and `refusal` does not tell: by name, the reason."""
         return {}
 
     def repeats(self, other: View) -> bool:
@@ -96,6 +101,10 @@ class View(ABC):
 
     def scalars(self, snapshot: Snapshot) -> Mapping[str, float]:
         """The numbers by tag that belong beside the pictures, of the layers that are drawn; default: none."""
+        return {}
+
+    def keep(self, snapshot: Snapshot) -> Mapping[str, np.ndarray]:
+        """What `draw` must know of this step at later ones, where `needs` has "history": small arrays."""
         return {}
 
     def reduced(self, factor: int) -> View:

@@ -41,6 +41,9 @@ class Composite(View):
     |---|---|
     | `composite/NN_layer` | a block a sample: the input, the composite and, where it is a picture of the same rank, what the model answers; in 1-D curves on one axis, in 3-D slices |
 
+    The group is named for the method, where it is not the default: `composite clusters/NN_layer`. So several
+    of these views stand side by side in one callback.
+
     It shows at a glance where in the input a layer responds, and with "clusters" which parts of it the layer
     tells apart. It cannot tell what for: a strong response need not matter to the answer, and a composite
     hides single channels.
@@ -69,7 +72,7 @@ class Composite(View):
 
     Example:
         >>> Composite(method="clusters", count=5).family
-        'composite'
+        'composite clusters'
     """  # noqa: E501
 
     family = "composite"
@@ -92,6 +95,8 @@ class Composite(View):
         self.channels = _checked_channels(channels)
         _check_together(method, self.channels, count)
         self.method = method
+        if method != METHODS[0]:
+            self.family = f"{self.family} {method}"
         self.count = count or _COUNTS.get(method, 1)
         self.max_samples = max_samples
         self._one_in = 1

@@ -11,7 +11,7 @@ import numpy as np
 from layerviz_callbacks.cut import OutputCut, Taken, cut_again, recut_output, shape_of_output
 from layerviz_callbacks.errors import check_choice, check_count
 from layerviz_callbacks.picture import Picture
-from layerviz_callbacks.render import sheet
+from layerviz_callbacks.render import palette, sheet
 from layerviz_callbacks.render.blocks import Blocks, draw_blocks
 from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.selection import Selector
@@ -28,6 +28,7 @@ from layerviz_callbacks.views.channels import (
 from layerviz_callbacks.views.map_drawings import MAP_DRAWINGS, fitted_blocks
 from layerviz_callbacks.views.marks import Marks
 from layerviz_callbacks.views.sheets import make_sheet
+from layerviz_callbacks.views.steady import steady
 from layerviz_callbacks.views.thumbnails import can_be_small, thumbnails_of
 from layerviz_callbacks.views.words import count_of
 
@@ -60,6 +61,7 @@ class FeatureMaps(View):
     | tag | what is drawn |
     |---|---|
     | `feature maps/NN_layer` | a block a sample with its name and its input; the same channel at the same place in each block |
+    | `feature maps in grey/NN_layer` | the same with `colours="grey"`: both may stand in one callback |
 
     One range holds for the whole sheet, so that samples can be compared: from 0 to the largest value that is
     drawn, or symmetric about zero where there are negative values. A channel that is zero, or another
@@ -76,6 +78,10 @@ class FeatureMaps(View):
         max_samples: at most so many samples are drawn, the first ones.
         contrast: "layer": one range a sheet; "channel": each channel has its own; "sample": each sample has
             its own, which is written beside its name.
+        colours: "auto": from dark blue to yellow, or where there are negative values from blue over grey, which
+            is zero, to yellow; "grey": from black to white, as sections, scans and spectrograms are printed,
+            where there are negative values with zero at mid-grey. NaN, infinities and crosses keep their
+            colours, and so do curves and bars.
 
     Raises:
         ArgumentError: an argument is not one of these.
@@ -97,15 +103,20 @@ class FeatureMaps(View):
         max_channels: int | None = None,
         max_samples: int = 8,
         contrast: str = "layer",
+        colours: str = "auto",
     ) -> None:
         super().__init__(layers=layers, every_n_epochs=every_n_epochs)
         check_count("max_channels", max_channels, optional=True)
         check_count("max_samples", max_samples)
         check_choice("contrast", contrast, ["layer", "channel", "sample"])
+        check_choice("colours", colours, ["auto", "grey"])
         self.channels = check_channels(channels)
         self.max_channels = max_channels
         self.max_samples = max_samples
         self.contrast = contrast
+        self.colours = colours
+        if colours == "grey":
+            self.family = f"{self.family} in grey"
         self._one_in = 1
 
     def reduced(self, factor: int) -> FeatureMaps:
@@ -179,7 +190,9 @@ class FeatureMaps(View):
     ) -> Picture:
         drawing, blocks = MAP_DRAWINGS[part.ndim - 2], layout.blocks
         values = np.ascontiguousarray(np.moveaxis(part, -1, 1))
-        scale = Scale.of(values, axes=self._axes(values.ndim))
+        tag = self.tag(layer, snapshot)
+        fixed = steady(Scale.of(values, axes=self._axes(values.ndim)), tag, snapshot)
+        scale = fixed.scale
         cut = taken.cut if isinstance(taken.cut, OutputCut) else layout.cut
         marks = Marks.of(taken, values=_values_a_channel(full, cut))
         drawn = drawing.draw(values, scale, blocks.tiles, crossed=marks.crossed, numbers=taken.channels)
@@ -192,15 +205,16 @@ class FeatureMaps(View):
         notes += drawing.notes(full[1:-1], cut)
         notes += order_words(self.channels, taken.channels, full[-1], by="mean magnitude")
         return make_sheet(
-            self.tag(layer, snapshot),
+            tag,
             [draw_blocks(drawn, blocks, self._names(layout, snapshot, scale), small)],
             name=layer.name,
             when=snapshot.when,
             facts=", ".join(facts),
             key=[drawing.key(scale), *marks.key(ground=drawing.ground(scale))],
-            notes=notes,
+            notes=[*fixed.notes, *notes],
+            held=fixed.held,
             details="Outputs. Channels in reading order, each at the same place for every sample.",
-            colours=scale.palette,
+            colours=scale.palette if self.colours == "auto" else palette.grey(),
         )
 
     def _axes(self, dimensions: int) -> list[int] | None:

@@ -120,7 +120,7 @@ class Filters(View):
             first = replace(self.options, channels="first")
             sheet = self._sheet(layer, snapshot, part.shape, first, held=taken.channels)
             part, taken = cut_again(part, taken, sheet.cut)
-        subject = KernelSubject(layer, full, self.tag(layer, snapshot), snapshot.when, self.options)
+        subject = KernelSubject(layer, full, self.tag(layer, snapshot), snapshot, self.options)
         return [sheet.draw(part, taken, subject)]
 
     def _sheet(

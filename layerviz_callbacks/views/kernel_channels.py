@@ -21,6 +21,7 @@ from layerviz_callbacks.views.kernel_drawings import KernelDrawing
 from layerviz_callbacks.views.kernel_sheets import KernelOptions, KernelSubject, parts_words
 from layerviz_callbacks.views.marks import Marks
 from layerviz_callbacks.views.sheets import make_sheet
+from layerviz_callbacks.views.steady import steady
 from layerviz_callbacks.views.words import count_of, size_of
 
 
@@ -60,17 +61,24 @@ class ChannelSheet:
         cut = taken.cut if isinstance(taken.cut, KernelCut) else self.cut
         shown = drawing.prepare(part, tiles)
         own = subject.options.contrast == "channel"
-        scale = Scale.of(shown, signed=True, axes=range(1, shown.ndim) if own else None)
+        needed = Scale.of(shown, signed=True, axes=range(1, shown.ndim) if own else None)
+        fixed = steady(needed, subject.tag, subject.snapshot)
+        scale = fixed.scale
         marks = Marks.of(taken, values=int(np.prod(part.shape[1:])))
         pictures = drawing.draw(shown, scale, tiles)
         return make_sheet(
             subject.tag,
             self._body(pictures, marks.crossed),
             name=subject.layer.name,
-            when=subject.when,
+            when=subject.snapshot.when,
             facts=", ".join(self._facts(part, taken, cut, subject)),
             key=[*drawing.key(scale, part.shape[1]), *marks.key(ground=drawing.ground)],
-            notes=subject.notes(taken, max(1, len(self.gates))) + drawing.notes(tiles, cut, space),
+            held=fixed.held,
+            notes=[
+                *fixed.notes,
+                *subject.notes(taken, max(1, len(self.gates))),
+                *drawing.notes(tiles, cut, space),
+            ],
             details="Kernels. Channels in reading order.",
             colours=palette.diverging(),
         )

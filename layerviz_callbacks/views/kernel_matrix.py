@@ -17,6 +17,7 @@ from layerviz_callbacks.views.channels import drawn_count, numbers_of
 from layerviz_callbacks.views.kernel_sheets import KernelOptions, KernelSubject, parts_words
 from layerviz_callbacks.views.marks import Marks
 from layerviz_callbacks.views.sheets import colour_key, make_sheet
+from layerviz_callbacks.views.steady import steady
 from layerviz_callbacks.views.words import size_of
 
 
@@ -98,17 +99,20 @@ class MatrixSheet:
         cells = part.reshape(parts, -1, part.shape[1])
         if self.cut.blocks[0] != self.fitted.reduce_rows:
             cells = mean_blocks(cells, (self.fitted.reduce_rows, 1))
-        scale = Scale.of(cells, signed=True, axes=(2,) if subject.options.contrast == "channel" else None)
+        axes = (2,) if subject.options.contrast == "channel" else None
+        fixed = steady(Scale.of(cells, signed=True, axes=axes), subject.tag, subject.snapshot)
+        scale = fixed.scale
         beside = self.gates or (row.one,)
         marks = Marks.of(taken, values=1)
         return make_sheet(
             subject.tag,
             [draw_matrix(scale.levels(cells), self.fitted, above=column.one, beside=beside)],
             name=subject.layer.name,
-            when=subject.when,
+            when=subject.snapshot.when,
             facts=self._facts(taken, subject, row, column),
             key=[colour_key(scale), *marks.strange_key(noun="output" if row is _OUT else row.one)],
-            notes=subject.notes(taken, parts) + self._cell_words(taken, row, column),
+            held=fixed.held,
+            notes=[*fixed.notes, *subject.notes(taken, parts), *self._cell_words(taken, row, column)],
             details=f"Weights: rows, from above: {row.several}; columns, from the left: {column.several}.",
             colours=palette.diverging(),
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from layerviz_callbacks.cut import KernelCut, Taken
 from layerviz_callbacks.picture import Picture
-from layerviz_callbacks.snapshot import Layer
+from layerviz_callbacks.snapshot import Layer, Snapshot
 from layerviz_callbacks.views.channels import Channels, order_words
 
 
@@ -32,14 +32,14 @@ class KernelSubject:
         layer: the layer.
         full: its kernel's shape in the model.
         tag: of the picture.
-        when: the step in words.
+        snapshot: what it is of.
         options: what the user asked for.
     """
 
     layer: Layer
     full: tuple[int, ...]
     tag: str
-    when: str
+    snapshot: Snapshot
     options: KernelOptions
 
     def notes(self, taken: Taken, parts: int) -> list[str]:

@@ -10,10 +10,11 @@ from layerviz_callbacks.render import palette, sheet
 from layerviz_callbacks.render.scale import finite_range
 from layerviz_callbacks.render.text import draw_line
 from layerviz_callbacks.snapshot import Snapshot
+from layerviz_callbacks.views.labels import label_of
 from layerviz_callbacks.views.marks import strange_key
 from layerviz_callbacks.views.prediction_kinds import Answer
 from layerviz_callbacks.views.prediction_rows import MARKED, Row, RowSheet, draw_row_sheet, fit_row_sheet
-from layerviz_callbacks.views.prediction_sheets import Drawn, label_of
+from layerviz_callbacks.views.prediction_sheets import Drawn
 from layerviz_callbacks.views.thumbnails import can_be_small, thumbnails
 from layerviz_callbacks.views.words import count_of
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from layerviz_callbacks.render import palette, sheet
+from layerviz_callbacks.render.curve import draw_curves, fill_to_zero, panels
 from layerviz_callbacks.render.scale import Scale
-from layerviz_callbacks.render.text import draw_line
 from layerviz_callbacks.snapshot import Snapshot
+from layerviz_callbacks.views.labels import label_of
 from layerviz_callbacks.views.prediction_kinds import Answer
-from layerviz_callbacks.views.prediction_sheets import Drawn, label_of
+from layerviz_callbacks.views.prediction_sheets import Drawn
 from layerviz_callbacks.views.sample_panels import (
-    curve_panels,
     draw_panel_sheet,
     fit_panel_sheet,
     input_of,
@@ -23,12 +24,17 @@ from layerviz_callbacks.views.sheets import height_key
 from layerviz_callbacks.views.words import count_of
 
 MOST_CURVES = 8
-DASH = 8
-"""Pixels of a dash of a target's curve, and of the gap after it."""
+AREAS = 0
+"""The index, in `target_palette`, of the area of the first curve's target; the others' follow."""
+EDGES = AREAS + len(palette.CURVES)
+"""That of the edge of the first curve's area."""
+_AREA_SHARE = 0.35
+"""Of its curve's colour in an area; the rest is that of the ground."""
+_EDGE_SHARE = 0.6
 
 
 def draw_answers_over_time(answer: Answer, snapshot: Snapshot, samples: int, labels: Sequence[str]) -> Drawn:
-    """Blocks of the input's curves and, under them, the answer's; targets are dashed, in the same colours."""
+    """Blocks of the input's curves and, under them, the answer's over light areas of their targets."""
     values, truth = answer.values[..., :MOST_CURVES], answer.truth
     count = values.shape[-1]
     given = input_of(snapshot.inputs, 1)
@@ -37,13 +43,12 @@ def draw_answers_over_time(answer: Answer, snapshot: Snapshot, samples: int, lab
     truth = None if truth is None else truth[: fitted.samples, :, :count].astype(values.dtype)
     scale = _scale(values, truth)
     colours = [int(palette.CURVES[place]) for place in range(count)]
-    drawn = curve_panels(values, fitted, scale, colours)
+    drawn = panels(fitted.height, fitted.width, leading=(len(values),), scale=scale)
     if truth is not None:
-        targets = curve_panels(truth, fitted, scale, colours)
-        dashed = np.arange(drawn.shape[-1]) // DASH % 2 == 0
-        free = (drawn == palette.PANEL) | (drawn == palette.ZERO_LINE)
-        drawn = np.where(dashed & free, targets, drawn)
-    panels = [drawn] if given is None else [input_panels(given, fitted), drawn]
+        drawn = _with_targets(drawn, truth, scale)
+    for place in range(count - 1, -1, -1):  # the first on top
+        drawn = draw_curves(drawn, values[..., place], scale, colour=colours[place])
+    shown = [drawn] if given is None else [input_panels(given, fitted), drawn]
     facts = [
         f"{count_of(count, answer.values.shape[-1], 'curve')} of length {answer.space[0]}",
         count_of(fitted.samples, len(answer.values), "sample"),
@@ -53,12 +58,31 @@ def draw_answers_over_time(answer: Answer, snapshot: Snapshot, samples: int, lab
     if given is not None and given.shape[1] != answer.space[0]:
         notes.append(f"the input's length {given.shape[1]} and the answer's share one axis")
     return Drawn(
-        [draw_panel_sheet(fitted, panels, snapshot.probe.names, _highest(values))],
+        [draw_panel_sheet(fitted, shown, snapshot.probe.names, _highest(values))],
         ", ".join(facts),
         [height_key(scale, "answers"), *_legend(values, labels, colours, targets=truth is not None)],
         notes,
-        palette.sequential(),
+        target_palette(),
     )
+
+
+@lru_cache(maxsize=1)
+def target_palette() -> np.ndarray:
+    """`(256, 3)`: the sequential palette with light colours of curves as its first levels; read-only."""
+    colours = palette.sequential().copy()
+    full, ground = (colours[list(places)].astype(np.float64) for places in (palette.CURVES, [palette.PANEL]))
+    for first, share in ((AREAS, _AREA_SHARE), (EDGES, _EDGE_SHARE)):
+        colours[first : first + len(full)] = np.rint(share * full + (1 - share) * ground)
+    colours.setflags(write=False)
+    return colours
+
+
+def _with_targets(ground: np.ndarray, truth: np.ndarray, scale: Scale) -> np.ndarray:
+    """Panels with an area for each target `(sample, time, curve)`, smaller ones over larger ones."""
+    sizes = np.abs(np.where(np.isfinite(truth), truth, 0)).sum(axis=(0, 1))
+    for place in np.argsort(-sizes, kind="stable").tolist():
+        ground = fill_to_zero(ground, truth[..., place], scale, colour=AREAS + place, edge=EDGES + place)
+    return ground
 
 
 def _scale(values: np.ndarray, truth: np.ndarray | None) -> Scale:
@@ -90,9 +114,18 @@ def _legend(
         words = "answer" if len(colours) == 1 and not labels else words
         entries.append((sheet.legend_entry(sheet.swatch(colour), words), words))
     if targets:
-        entries.append((draw_line("dashed: target"), "dashed: target"))
+        words = "light area: target"
+        entries.append((sheet.legend_entry(_area_swatch(), words), words))
     strange = int((~np.isfinite(values)).any(axis=(1, 2)).sum())
     if strange:
         words = f"NaN or infinite in {count_of(strange, strange, 'sample')}"
         entries.append((sheet.legend_entry(sheet.swatch(palette.NOT_A_NUMBER), words), words))
     return entries
+
+
+def _area_swatch() -> np.ndarray:
+    """An area with its edge above, in the colour of the first curve."""
+    square = sheet.swatch(AREAS)
+    rows = np.flatnonzero((square == AREAS).any(axis=1))
+    square[rows[:2]] = EDGES
+    return square

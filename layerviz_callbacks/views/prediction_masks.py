@@ -11,8 +11,9 @@ from layerviz_callbacks.render.resize import resized, resized_classes
 from layerviz_callbacks.render.text import draw_line
 from layerviz_callbacks.snapshot import Snapshot
 from layerviz_callbacks.views.class_colours import class_colours, class_index, class_palette
+from layerviz_callbacks.views.labels import label_of
 from layerviz_callbacks.views.prediction_kinds import Answer
-from layerviz_callbacks.views.prediction_sheets import Drawn, label_of
+from layerviz_callbacks.views.prediction_sheets import Drawn
 from layerviz_callbacks.views.sample_panels import (
     PanelSheet,
     draw_panel_sheet,

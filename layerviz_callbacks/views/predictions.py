@@ -10,6 +10,7 @@ from layerviz_callbacks.errors import ArgumentError, SelectionError, check_choic
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.snapshot import Layer, Snapshot
 from layerviz_callbacks.views.base import View
+from layerviz_callbacks.views.labels import checked_names
 from layerviz_callbacks.views.prediction_classes import draw_classes, draw_numbers
 from layerviz_callbacks.views.prediction_curves import draw_answers_over_time
 from layerviz_callbacks.views.prediction_kinds import KINDS, SCORES, Answer, Reading, Refusal, answer_of
@@ -42,7 +43,7 @@ class Predictions(View):
     |---|---|---|
     | "classes" | `(sample, class)`, or `(sample, 1)` for two | a bar for each of the likeliest classes, the target, right or wrong and by how much |
     | "segmentation" | `(sample, *space, class)`, or one number a pixel for two | input, truth, prediction, errors; the IoU of each class, over all samples |
-    | "curves" | `(sample, time, curve)` | the input, and the answer on the same axis with the target dashed |
+    | "curves" | `(sample, time, curve)` | the input, and the answer on the same axis over the target, a light area of its colour |
     | "numbers" | `(sample, number)` | a bar a number with its target and the difference |
 
     The class axis is last or, in PyTorch, second. Which, is told by the shape: what is left of it is the space
@@ -75,6 +76,7 @@ class Predictions(View):
     family = "predictions"
     needs = frozenset({"model outputs"})
     per_layer: ClassVar[bool] = False
+    told_apart_by = "outputs="
 
     def __init__(
         self,
@@ -96,9 +98,9 @@ class Predictions(View):
                 f"class_axis={class_axis!r} is no axis. Allowed: a whole number, such as class_axis=1 for "
                 "(sample, class, height, width)."
             )
-        self.outputs = (outputs,) if isinstance(outputs, str) else _names("outputs", outputs)
+        self.outputs = (outputs,) if isinstance(outputs, str) else checked_names("outputs", outputs)
         self.max_samples = max_samples
-        self._reading = Reading(kind, class_axis, scores, _names("labels", labels) or ())
+        self._reading = Reading(kind, class_axis, scores, checked_names("labels", labels) or ())
         self._one_in = 1
 
     def reduced(self, factor: int) -> Predictions:
@@ -173,13 +175,3 @@ class Predictions(View):
             details="What the model itself answers to the probe.",
             colours=drawn.colours,
         )
-
-
-def _names(argument: str, given: Sequence[str] | None) -> tuple[str, ...] | None:
-    if given is None:
-        return None
-    if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__") or not list(given):
-        raise ArgumentError(
-            f"{argument}={given!r} is not a list of names. Pass for example {argument}=['cat', 'dog']."
-        )
-    return tuple(str(name) for name in given)

@@ -53,6 +53,7 @@ class PanelSheet:
         width: of a panel; of one slice of a volume.
         slices: how many slices a panel has; 1 where it is no volume.
         across: the panels of a block stand side by side.
+        lines: lines of text above the panels of a block, the first of them its name.
     """
 
     samples: int
@@ -63,6 +64,7 @@ class PanelSheet:
     width: int
     slices: int
     across: bool
+    lines: int = 1
 
     @property
     def order(self) -> str:
@@ -73,7 +75,7 @@ class PanelSheet:
     def block_height(self) -> int:
         """Of a block with its name, without the gap below."""
         rows = 1 if self.across else self.panels
-        return LINE_HEIGHT + rows * (self.height + GAP) - GAP
+        return self.lines * LINE_HEIGHT + rows * (self.height + GAP) - GAP
 
     @property
     def total_height(self) -> int:
@@ -82,8 +84,14 @@ class PanelSheet:
 
 
 @lru_cache(maxsize=1024)
-def fit_panel_sheet(space: tuple[int, ...], *, samples: int, panels: int) -> PanelSheet:
+def fit_panel_sheet(space: tuple[int, ...], *, samples: int, panels: int, lines: int = 1) -> PanelSheet:
     """The largest panels for maps of this space (of the input, where there is one); or fewer samples.
+
+    Args:
+        space: of the maps.
+        samples: how many blocks.
+        panels: how many a block.
+        lines: of text above the panels of a block.
 
     Example:
         >>> fit_panel_sheet((64, 64), samples=4, panels=4).width
@@ -93,7 +101,7 @@ def fit_panel_sheet(space: tuple[int, ...], *, samples: int, panels: int) -> Pan
         found = [
             max(fitting, key=lambda sheet: sheet.width * sheet.height * sheet.slices)
             for limit in (FLAT_BODY_HEIGHT, BODY_HEIGHT, *BODY_HEIGHTS[1:4])
-            if (fitting := _fitting(space, samples, panels, limit))
+            if (fitting := _fitting(space, samples, panels, limit, lines))
         ]
         if found:  # flat, unless a higher sheet has far larger panels
             return (
@@ -103,33 +111,66 @@ def fit_panel_sheet(space: tuple[int, ...], *, samples: int, panels: int) -> Pan
 
 
 def draw_panel_sheet(
-    sheet: PanelSheet, drawn: Sequence[np.ndarray], names: Sequence[str], beside: Sequence[str] = ()
+    sheet: PanelSheet,
+    drawn: Sequence[np.ndarray],
+    names: Sequence[str],
+    beside: Sequence[str] = (),
+    *,
+    below: Sequence[Sequence[str]] = (),
+    colours: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The body `(height, width)`.
+    """The body `(height, width)`; RGB `(height, width, 3)` where `colours` are given.
 
     Args:
         sheet: as `fit_panel_sheet` found it.
-        drawn: by panel, palette indices `(sample, height, width)`.
+        drawn: by panel, palette indices `(sample, height, width)`; RGB `(sample, height, width, 3)` where
+            `colours` are given.
         names: of the samples.
         beside: what stands at the right end of the line of each name; or nothing.
+        below: the further lines of text of each sample; as many are drawn as the sheet has room for. A row of
+            blocks is as much lower as its samples have fewer.
+        colours: the palette that letters have in an RGB body.
     """
-    body = np.full((sheet.total_height, CONTENT_WIDTH), palette.PAPER, np.uint8)
+    lines = _lines_of_rows(sheet, below)
+    tops = np.cumsum(
+        [0, *(sheet.block_height + (row - sheet.lines) * LINE_HEIGHT + BLOCK_GAP for row in lines)]
+    )
+    body = np.full((int(tops[-1]) - BLOCK_GAP, CONTENT_WIDTH), palette.PAPER, np.uint8)
+    body = body if colours is None else colours[body]
+
+    def line(text: str, width: int, *, faded: bool = False) -> np.ndarray:
+        drawn_line = draw_line(text, width=width, faded=faded)
+        return drawn_line if colours is None else colours[drawn_line]
+
     for place in range(sheet.samples):
-        top = place // sheet.columns * (sheet.block_height + BLOCK_GAP)
-        left = place % sheet.columns * (sheet.block + BLOCK_GAP)
-        right = draw_line(beside[place], width=sheet.block // 2) if beside else None
+        row = place // sheet.columns
+        top, left = int(tops[row]), place % sheet.columns * (sheet.block + BLOCK_GAP)
+        right = line(beside[place], sheet.block // 2) if beside else None
         kept = 0 if right is None else right.shape[1] + 8
-        _paste(body, draw_line(names[place], width=sheet.block - kept), top, left)
+        _paste(body, line(names[place], sheet.block - kept), top, left)
         if right is not None:
             _paste(body, right, top, left + sheet.block - right.shape[1])
-        top += LINE_HEIGHT
+        for number, text in enumerate(below[place][: lines[row] - 1] if below else (), start=1):
+            _paste(body, line(text, sheet.block, faded=True), top + number * LINE_HEIGHT, left)
+        top += lines[row] * LINE_HEIGHT
         for panel in drawn:
             _paste(body, panel[place], top, left)
             if sheet.across:
-                left += panel.shape[-1] + GAP
+                left += panel.shape[2] + GAP
             else:
                 top += sheet.height + GAP
     return body
+
+
+def _lines_of_rows(sheet: PanelSheet, below: Sequence[Sequence[str]]) -> list[int]:
+    """How many lines of text stand above the panels of each row of blocks."""
+    rows = -(-sheet.samples // sheet.columns)
+    if not below:
+        return [sheet.lines] * rows
+    needed = [1 + len(text) for text in below[: sheet.samples]]
+    return [
+        min(sheet.lines, max(needed[row * sheet.columns : (row + 1) * sheet.columns])) for row in range(rows)
+    ]
 
 
 def shown_slices(depth: int, count: int) -> tuple[int, ...]:
@@ -206,39 +247,40 @@ def _side(sheet: PanelSheet) -> float:
     return float((sheet.width * sheet.height) ** 0.5)
 
 
-def _fitting(space: tuple[int, ...], samples: int, panels: int, limit: int) -> list[PanelSheet]:
+def _fitting(space: tuple[int, ...], samples: int, panels: int, limit: int, lines: int) -> list[PanelSheet]:
     most = samples if len(space) == 2 else min(samples, 2)
     ways = (True, False) if len(space) == 2 else (False,)
     found = [
-        _sheet(space, samples, columns, panels, limit, across=across)
+        _sheet(space, samples, columns, panels, limit, lines, across=across)
         for across in ways
         for columns in range(1, most + 1)
     ]
     if samples == 1 and limit == BODY_HEIGHTS[3]:  # however high
-        found.append(_sheet(space, 1, 1, panels, 100 * limit, across=ways[0]))
+        found.append(_sheet(space, 1, 1, panels, 100 * limit, lines, across=ways[0]))
     return [sheet for sheet in found if sheet is not None]
 
 
 def _sheet(
-    space: tuple[int, ...], samples: int, columns: int, panels: int, limit: int, *, across: bool
+    space: tuple[int, ...], samples: int, columns: int, panels: int, limit: int, lines: int, *, across: bool
 ) -> PanelSheet | None:
     block = (CONTENT_WIDTH + BLOCK_GAP) // columns - BLOCK_GAP
-    room = (limit + BLOCK_GAP) // -(-samples // columns) - BLOCK_GAP - LINE_HEIGHT
+    room = (limit + BLOCK_GAP) // -(-samples // columns) - BLOCK_GAP - lines * LINE_HEIGHT
     if not across:
         room = (room + GAP) // panels - GAP
     if len(space) == 2:
         width = (block + GAP) // panels - GAP if across else block
         height, width = _inside(space, min(room, LARGEST_PANEL), width)
         fits = SMALLEST_SIDE <= height <= room and max(height, width) >= SMALLEST_PANEL and block >= 100
-        return PanelSheet(samples, columns, block, panels, height, width, 1, across) if fits else None
+        return PanelSheet(samples, columns, block, panels, height, width, 1, across, lines) if fits else None
     if len(space) == 1:
         height = min(room, TALLEST_CURVE) // 2 * 2
         fits = height >= SHORTEST_CURVE
-        return PanelSheet(samples, columns, block, panels, height, block // 2 * 2, 1, False) if fits else None
+        sheet = PanelSheet(samples, columns, block, panels, height, block // 2 * 2, 1, False, lines)
+        return sheet if fits else None
     for slices in range(min(MOST_SLICES, space[0]), 0, -2):
         height, width = _inside(space[1:], room, (block + STRIP_GAP) // slices - STRIP_GAP)
         if SMALLEST_SIDE <= height <= room and max(height, width) >= SMALLEST_PANEL:
-            return PanelSheet(samples, columns, block, panels, height, width, slices, False)
+            return PanelSheet(samples, columns, block, panels, height, width, slices, False, lines)
     return None
 
 

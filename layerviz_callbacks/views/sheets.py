@@ -8,6 +8,7 @@ import numpy as np
 
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.render import sheet
+from layerviz_callbacks.render.held_range import HeldRange
 from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.render.text import draw_line
 from layerviz_callbacks.views.words import escape_markdown
@@ -24,6 +25,7 @@ def make_sheet(
     notes: Sequence[str] = (),
     details: str = "",
     colours: np.ndarray,
+    held: HeldRange | None = None,
 ) -> Picture:
     """Put a sheet together.
 
@@ -45,6 +47,7 @@ def make_sheet(
         notes: what else must be known to read the body, in short sentences.
         details: a sentence more, for the description only.
         colours: the palette.
+        held: see `Picture`.
     """
     bands = [sheet.title(name, when)]
     bands += [sheet.row([draw_line(line)]) for line in sheet.wrap(facts)]
@@ -58,7 +61,12 @@ def make_sheet(
     lines = [f"**{escape_markdown(name)}**{escape_markdown(moment)}", escape_markdown(facts)]
     lines += [escape_markdown(words) for words in [*spoken, *notes, details] if words]
     return Picture(
-        tag, pixels, colours if pixels.ndim == 2 else None, caption=caption, description="  \n".join(lines)
+        tag,
+        pixels,
+        colours if pixels.ndim == 2 else None,
+        caption=caption,
+        description="  \n".join(lines),
+        held=held,
     )
 
 

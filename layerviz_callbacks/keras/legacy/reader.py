@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -12,15 +14,22 @@ import tensorflow
 import tf_keras
 
 from layerviz_callbacks.cut import cut_kernel
-from layerviz_callbacks.errors import ArgumentError, is_out_of_memory
+from layerviz_callbacks.errors import ArgumentError, ProbeError, ReadingError, is_out_of_memory
+from layerviz_callbacks.explaining import Differentiate
+from layerviz_callbacks.keras.attention_reading import asked_of, unread_attention, with_attention
 from layerviz_callbacks.keras.fitting import (
     check_fits,
     displayed_inputs,
     failed_pass,
+    input_axes,
     model_inputs,
     not_built,
 )
+from layerviz_callbacks.keras.gradients import Explained, failed_recording, unexplained
+from layerviz_callbacks.keras.gradients_eager import TapedScores
 from layerviz_callbacks.keras.legacy.calls import Heard, Listener, nothing_built, parts_of
+from layerviz_callbacks.keras.legacy.differentiation import LegacyDifferentiation
+from layerviz_callbacks.keras.legacy.gradients import taped_scores
 from layerviz_callbacks.keras.legacy.isolation import isolated
 from layerviz_callbacks.keras.legacy.kernels import (
     Kernel,
@@ -66,6 +75,7 @@ class LegacyReader:
         self.model = model
         self.probe = probe
         self._heard: Listener | None = None  # of the last pass: shapes only
+        self._displayed: dict[frozenset[Any], dict[str, np.ndarray]] = {}
 
     def entries(self) -> list[LayerEntry]:
         """Every layer of the model, in the model's order, without running it."""
@@ -99,14 +109,14 @@ class LegacyReader:
 
         Raises:
             ProbeError: the model cannot be called with the probe.
-            ArgumentError: the model's weights are not made yet.
+            ArgumentError: the model's weights are not made yet, or a target does not fit it.
         """
         outputs: dict[str, np.ndarray] = {}
+        explained = Explained()
         listener = self._heard
         if request.runs_model or listener is None:
-            listener = Listener(self._nodes, request.outputs, request.output_cuts)
             try:
-                outputs = self._named_outputs(self._run(listener))
+                listener, outputs, explained = self._pass(request)
             except NotBuiltError as error:
                 raise ArgumentError(not_built(self.model, self.probe, error.name)) from None
             self._heard = listener.shapes()
@@ -116,21 +126,70 @@ class LegacyReader:
             for layer in _layers_of(node, place, listener, request)
         ]
         by_name = {layer.name: layer for layer in layers}
+        for name, gradients in explained.gradients.items():
+            by_name[name] = replace(by_name[name], gradients=gradients)
         return Snapshot(
             layers=by_name,
             probe=self.probe,
-            inputs=displayed_inputs(self.probe, listener.channels_first_inputs),
+            inputs=self._inputs(listener.channels_first_inputs),
             outputs=outputs,
+            input_axes=input_axes(self.probe, listener.channels_first_inputs),
+            scores=explained.scores,
+            unread={**explained.unread, **unread_attention(listener.attended, request)},
+        )
+
+    @contextmanager
+    def differentiating(self) -> Iterator[Differentiate]:
+        """Differentiate the model as often as is wanted; each time it begins from the same random state."""
+        yield LegacyDifferentiation(
+            self.model, _Declared(self.model), self.probe, self._nodes, self._output_tensors
         )
 
     @cached_property
     def _nodes(self) -> list[Node]:
         return walk(self.model)
 
-    def _run(self, listener: Listener) -> Any:
+    def _inputs(self, channels_first: Set[Any]) -> dict[str, np.ndarray]:
+        """The probe's inputs as they are displayed, made once."""
+        key = frozenset(channels_first)
+        if key not in self._displayed:
+            self._displayed = {key: displayed_inputs(self.probe, channels_first)}
+        return self._displayed[key]
+
+    def _pass(self, request: Request) -> tuple[Listener, dict[str, np.ndarray], Explained]:
+        if not request.targets:
+            return self._listened(request, None)
+        explaining = taped_scores(self.model, self._nodes, request, self.probe, self._inputs)
+        try:
+            return self._listened(request, explaining)
+        except Exception as error:
+            if not isinstance(error, (ProbeError, ReadingError)) and not is_out_of_memory(error):
+                raise
+            why = failed_recording(error)
+            listener, outputs, _ = self._listened(request, None)  # or it raises, if recording is not at fault
+            return listener, outputs, unexplained(request, why)
+
+    def _listened(
+        self, request: Request, explaining: TapedScores | None
+    ) -> tuple[Listener, dict[str, np.ndarray], Explained]:
+        known = None if self._heard is None else self._heard.attended
+        listener = Listener(
+            self._nodes, request.outputs, request.output_cuts,
+            attention=asked_of(request, len(self.probe), known),
+            replace=None if explaining is None else explaining.replace,
+        )  # fmt: skip
+        outputs = self._output_tensors(self._run(listener, explaining))
+        copies = {name: copied(tensor) for name, tensor in outputs.items()}
+        if explaining is None:
+            return listener, copies, Explained()
+        with isolated(self.model):
+            return listener, copies, explaining.explained(outputs, listener.channels_first_inputs)
+
+    def _run(self, listener: Listener, explaining: TapedScores | None = None) -> Any:
         declared: Any = _Declared(self.model)
         check_fits(declared, self.probe)
-        with isolated(self.model), nothing_built(self.model), listener.listening():
+        recording = nullcontext() if explaining is None else explaining.recording()
+        with isolated(self.model), nothing_built(self.model), recording, listener.listening():
             try:
                 return self.model(model_inputs(declared, self.probe), training=False)
             except NotBuiltError:
@@ -140,12 +199,13 @@ class LegacyReader:
                     raise
                 raise failed_pass(self.model, declared, self.probe, error) from error
 
-    def _named_outputs(self, output: Any) -> dict[str, np.ndarray]:
+    def _output_tensors(self, output: Any) -> dict[str, Any]:
+        """The tensors that the model gave: "output", or by the layers that made them, or "output 1", ..."""
         parts = parts_of(output)
         if len(parts) == 1 and not isinstance(output, dict):
-            return {"output": copied(parts[0][1])}
+            return {"output": parts[0][1]}
         names = self._output_names(len(parts)) if isinstance(output, (list, tuple)) else None
-        return {names[place] if names else path: copied(tensor) for place, (path, tensor) in enumerate(parts)}
+        return {names[place] if names else path: tensor for place, (path, tensor) in enumerate(parts)}
 
     def _output_names(self, count: int) -> list[str]:
         """The layers that make the outputs of a Functional model; else "output 1", "output 2"."""
@@ -211,6 +271,7 @@ def _layers_of(node: Node, place: int, listener: Listener, request: Request) -> 
                 part_of=node.name,
             )
             layers.append(_with_output(further, one))
+    layers = with_attention(layers, first, [one for one in listener.attended if one.node == node.name])
     for kernel in kernels[1:]:
         further = Layer(name=node.name + kernel.suffix, kind=first.kind, place=place, part_of=node.name)
         layers.append(_with_kernel(further, kernel, node, request))

@@ -1,0 +1,242 @@
+"""The sheet of one layer over the steps, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from layerviz_callbacks.cut import KernelCut
+from layerviz_callbacks.picture import Picture
+from layerviz_callbacks.render import palette, sheet
+from layerviz_callbacks.render.text import draw_line
+from layerviz_callbacks.snapshot import Layer, Snapshot
+from layerviz_callbacks.views.film_bands import (
+    BEST,
+    Columns,
+    Marks,
+    change_band,
+    distance_band,
+    heading,
+    values_band,
+)
+from layerviz_callbacks.views.film_columns import Column, columns_of
+from layerviz_callbacks.views.film_kept import MATRIX_COLUMNS, KeptLayer, KeptPart
+from layerviz_callbacks.views.film_palette import film_palette
+from layerviz_callbacks.views.film_panels import (
+    CellPanels,
+    ColourPanels,
+    CurvePanels,
+    MatrixPanels,
+    Panels,
+    TilePanels,
+)
+from layerviz_callbacks.views.film_sections import Section
+from layerviz_callbacks.views.kernel_matrix import is_matrix
+from layerviz_callbacks.views.sheets import make_sheet
+from layerviz_callbacks.views.words import count_of, listed, size_of
+
+KERNEL_SIDE, MAP_SIDE = 42, 56
+CURVE_WIDTH = 100
+CELL_WIDTH = 56
+_FROM_START = "grey: the first step"
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A layer at all the steps that are remembered.
+
+    Attributes:
+        layer: the layer, as it is at the last step.
+        snapshot: the last step.
+        now: what is kept of it.
+        sample: the name of the sample whose answer is shown.
+        cut: what is read of the kernel; `distance` is of that.
+    """
+
+    layer: Layer
+    snapshot: Snapshot
+    now: KeptLayer
+    sample: str
+    cut: KernelCut
+
+    @cached_property
+    def kernel_panels(self) -> Panels | None:
+        """How a channel of the kernel is drawn; None before one was read."""
+        shape, space = self._shape("kernels"), (self.layer.kernel_shape or ())[2:]
+        if shape is None:
+            return None
+        if is_matrix(space):
+            return MatrixPanels(2 * MATRIX_COLUMNS)
+        if len(space) == 1:
+            return CurvePanels(CURVE_WIDTH)
+        return ColourPanels(KERNEL_SIDE) if len(shape) == 4 else TilePanels(KERNEL_SIDE)
+
+    @cached_property
+    def map_panels(self) -> Panels | None:
+        """How a channel of the answer is drawn; None before one was read."""
+        shape = self._shape("maps")
+        if shape is None:
+            return None
+        if len(shape) == 1:
+            return CellPanels(shape[0], CELL_WIDTH)
+        return CurvePanels(CURVE_WIDTH) if len(shape) == 2 else TilePanels(MAP_SIDE)
+
+    @property
+    def places(self) -> Columns:
+        """Where the columns of a strip stand."""
+        panels = (("kernels", self.kernel_panels), ("maps", self.map_panels))
+        widths = [
+            drawing.size(shape[1:])[1]
+            for what, drawing in panels
+            if drawing is not None and (shape := self._shape(what)) is not None
+        ]
+        return Columns.fit([*self.now.kernels.rows, *self.now.maps.rows], max(widths))
+
+    def columns(self, most: int | None = None) -> list[Column]:
+        """See `columns_of`."""
+        return columns_of(self.layer.name, self.snapshot, self.now, most=most)
+
+    def sections(self, columns: Sequence[Column]) -> Iterator[tuple[str, Section, Panels]]:
+        """Filters and feature maps at these columns, as far as there are any: name, values, drawing."""
+        filters = "weights" if is_matrix((self.layer.kernel_shape or ())[2:]) else "filters"
+        for what, name, drawing in (
+            ("kernels", filters, self.kernel_panels),
+            ("maps", f"feature maps of {self.sample}", self.map_panels),
+        ):
+            joins = what == "kernels" and isinstance(drawing, (CurvePanels, ColourPanels))
+            section = Section.of([getattr(column.kept, what) for column in columns], joins=joins)
+            if section is not None and drawing is not None:
+                yield name, section, drawing
+
+    def _shape(self, what: str) -> tuple[int, ...] | None:
+        """Of what was kept last of a part, `(row, *shape)`; None: nothing, ever."""
+        now: KeptPart = getattr(self.now, what)
+        if now.values is not None:
+            return now.values.shape
+        earlier: list[KeptPart] = [getattr(column.kept, what) for column in reversed(self.columns())]
+        return next((part.values.shape for part in earlier if part.values is not None), None)
+
+
+def draw_strip(film: Film, tag: str) -> Picture:
+    """The sheet: steps as columns, channels as rows, what changed, the distance from the start."""
+    places = film.places
+    columns = film.columns(places.most)
+    marks = Marks()
+    bands, ranges, notes = [places.steps(columns)], [], []
+    for name, section, drawing in film.sections(columns):
+        scale = section.held.scale
+        ranges.append(f"{name}: {' to '.join(sheet.range_words(scale))}")
+        if section.held.since == film.snapshot.step and section.held.before is not None:
+            notes.append(f"{name}: {section.held.words(film.snapshot.step)}")
+        bands += [heading(name, key=drawing.key(scale)), values_band(section, drawing, places, scale, marks)]
+        if section.change[1].any():
+            band, change = change_band(section, drawing, places)
+            mean = "mean " if section.joins or (section.shape and len(section.values[0]) > 1) else ""
+            bands += [heading("changed", f"{mean}|now - before|", key=drawing.change().key(change)), band]
+            ranges.append(f"changed: up to {change.limit:g}")
+    bands += _distances(film, columns, places, ranges)
+    return make_sheet(
+        tag,
+        bands,
+        name=film.layer.name,
+        when=film.snapshot.when,
+        facts=", ".join(facts_of(film, columns)),
+        key=[*_best_key(columns), *_component_key(film), *marks.key()],
+        notes=[*notes, *_notes(film, columns)],
+        details=f"Columns: steps {listed([column.step for column in columns])}. {'; '.join(ranges)}.",
+        colours=film_palette(),
+    )
+
+
+def _distances(film: Film, columns: Sequence[Column], places: Columns, ranges: list[str]) -> list[np.ndarray]:
+    """The curve of the distance from the start, where there is one."""
+    last = columns[-1].kept.distance
+    if last is None:
+        return []
+    norm = last.norm
+    values = [
+        None if kept is None or kept.distance is None else kept.distance / (norm or 1.0)
+        for column in columns
+        for kept in [column.kept.distance]
+    ]
+    known = [value for value in values if value is not None]
+    if not known:
+        return []
+    kind = "relative L2 distance" if norm else "L2 distance"
+    part = _part_words(film)
+    words = f"{kind} from step {last.since}"
+    ranges.append(f"{words}{part}: {known[-1]:.3g}")
+    bands = [heading("distance", f"now {known[-1]:.3g} ({kind} from step {last.since})")]
+    bands += [sheet.row([draw_line(f"of{part[3:]}", faded=True)])] if part else []
+    return bands + distance_band(values, places)
+
+
+def _part_words(film: Film) -> str:
+    """Of which part of the kernel the distance is; empty: of all."""
+    cut = film.cut
+    if cut == KernelCut():
+        return ""
+    total = (film.layer.kernel_shape or (0,))[0]
+    words = []
+    if cut.blocks != (1, 1):
+        words.append(f"means of {cut.blocks[0]}x{cut.blocks[1]} weights")
+    if cut.channels is not None:
+        words.append(count_of(len(cut.channels), total, "channel"))
+    if cut.mean_inputs:
+        words.append("their inputs' mean")
+    if cut.inputs is not None:
+        words.append(f"the first {cut.inputs} inputs")
+    if cut.slices is not None:
+        words.append(f"slices {listed(cut.slices)}")
+    return " of " + ", ".join(words) if words else ""
+
+
+def facts_of(film: Film, columns: Sequence[Column]) -> list[str]:
+    """What the layer is, and what is drawn of it."""
+    layer, facts = film.layer, [film.layer.kind]
+    space = (layer.kernel_shape or ())[2:]
+    if layer.kernel_shape is not None:
+        facts = [f"{layer.kind} {size_of(tuple(space))}" if space else layer.kind]
+    shape = layer.output_shape
+    rows = film.now.maps.rows or film.now.kernels.rows
+    total = shape[-1] if film.now.maps.rows and shape else (layer.kernel_shape or (0,))[0]
+    if rows:
+        facts.append(count_of(len(rows), total, "channel"))
+    if len(columns) == 1:
+        return [*facts, "one step so far"]
+    what = "epochs" if film.snapshot.when.startswith("epoch") else "steps"
+    return [*facts[:-1], f"{facts[-1]} over {what}"]
+
+
+def _notes(film: Film, columns: Sequence[Column]) -> list[str]:
+    notes = []
+    kernel = film.layer.kernel_shape
+    drawn = film.now.kernels.values
+    if kernel is not None and drawn is not None and not is_matrix(kernel[2:]) and kernel[1] > 1:
+        joined = drawn.ndim == len(kernel) - 1 - (len(kernel) == 5) or drawn.shape[1] == 1
+        notes += [f"filters: mean of {kernel[1]} inputs"] if joined else []
+    if isinstance(film.map_panels, CurvePanels) or isinstance(film.kernel_panels, CurvePanels):
+        notes += [_FROM_START] if len(columns) > 1 else []
+    return notes
+
+
+def _best_key(columns: Sequence[Column]) -> list[tuple[np.ndarray, str]]:
+    best = next((column for column in columns if column.best), None)
+    if best is None:
+        return []
+    words = f"best: {best.step}"
+    return [(sheet.legend_entry(sheet.swatch(BEST), words), f"best step: {best.step}")]
+
+
+def _component_key(film: Film) -> list[tuple[np.ndarray, str]]:
+    """The colours of the curves, where a kernel has one an input."""
+    values = film.now.kernels.values
+    if not isinstance(film.kernel_panels, CurvePanels) or values is None or values.shape[1] == 1:
+        return []
+    return [
+        (sheet.legend_entry(sheet.swatch(palette.CURVES[place]), f"in {place}"), "")
+        for place in range(values.shape[1])
+    ]
