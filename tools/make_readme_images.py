@@ -18,6 +18,7 @@ IMAGES = Path(__file__).parent.parent / "docs" / "images"
 SHEETS = {
     "filters.png": "keras/filters/01_conv1/step_0008.png",
     "feature_maps.png": "keras/feature maps/02_conv2/step_0008.png",
+    "grad_cam.png": "keras/grad-cam/02_conv2/step_0008.png",
 }
 
 

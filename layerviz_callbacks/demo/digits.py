@@ -9,6 +9,7 @@ import numpy as np
 from layerviz_callbacks.probe import Probe
 
 SHOWN_DIGITS = (0, 3, 7, 8)
+LABELS = [str(digit) for digit in range(10)]
 HELD_OUT = 360
 LEARNING_RATE = 2e-3
 
@@ -28,6 +29,7 @@ class Digits:
         return Probe(
             np.expand_dims(self.held_out_images[places], channel_axis),
             names=[f"digit {digit}" for digit in SHOWN_DIGITS],
+            targets=self.held_out_labels[places],
         )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from layerviz_callbacks.demo.digits import LEARNING_RATE, Digits
+from layerviz_callbacks import views
+from layerviz_callbacks.demo.digits import LABELS, LEARNING_RATE, Digits
 from layerviz_callbacks.sinks import Folder, TensorBoard
 
 
@@ -40,6 +41,7 @@ def train_keras(digits: Digits, *, out: Path, epochs: int) -> float:
             LayerVizCallback(
                 digits.probe(channel_axis=-1),
                 log_dir=[TensorBoard(out / "logs" / "keras"), Folder(out / "pictures" / "keras")],
+                views=[*views.default_views(), views.GradCAM(), views.Predictions(labels=LABELS)],
             )
         ],
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from layerviz_callbacks.demo.digits import LEARNING_RATE, Digits
+from layerviz_callbacks import views
+from layerviz_callbacks.demo.digits import LABELS, LEARNING_RATE, Digits
 from layerviz_callbacks.sinks import Folder, TensorBoard
 
 
@@ -61,6 +62,7 @@ def train_lightning(digits: Digits, *, out: Path, epochs: int) -> float:
             LayerVizCallback(
                 digits.probe(channel_axis=1),
                 log_dir=[TensorBoard(out / "logs" / "lightning"), Folder(out / "pictures" / "lightning")],
+                views=[*views.default_views(), views.GradCAM(), views.Predictions(labels=LABELS)],
             )
         ],
     )

@@ -52,7 +52,7 @@ class FilmStrip(View):
             the rows; or a list of channel numbers, from 0 on.
         max_channels: at most so many of the first or strongest channels are rows; of vectors up to 64 units.
         sample: the sample of the probe whose feature maps are shown: its number, from 0 on, or its name.
-        film: animate the layer as well.
+        film: animate the layer as well: an animated PNG of all steps so far, two a second, anew at each step.
 
     Raises:
         ArgumentError: an argument is not one of these; at train begin: the probe has no such sample.
@@ -146,7 +146,8 @@ class FilmStrip(View):
             snapshot,
             self._kept(layer, snapshot),
             self._sample_name(layer, snapshot),
-            reading.kernel_cut(layer, snapshot),
+            reading.compared_words(layer, snapshot),
+            reading.slices(layer, snapshot),
         )
         if film.kernel_panels is None and film.map_panels is None:
             return

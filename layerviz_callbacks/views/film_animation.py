@@ -10,8 +10,9 @@ from layerviz_callbacks.render.grid import GAP, enlarge, grid
 from layerviz_callbacks.render.layout import CONTENT_WIDTH
 from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.render.text import draw_line
-from layerviz_callbacks.views.film_bands import Marks, crossed_panels, heading
+from layerviz_callbacks.views.film_bands import heading
 from layerviz_callbacks.views.film_columns import Column
+from layerviz_callbacks.views.film_marks import Marks, crossed_panels
 from layerviz_callbacks.views.film_palette import film_indices, film_palette
 from layerviz_callbacks.views.film_panels import (
     CellPanels,

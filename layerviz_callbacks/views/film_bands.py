@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from layerviz_callbacks.render.layout import CONTENT_WIDTH
 from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.render.text import LINE_HEIGHT, draw_line, measure
 from layerviz_callbacks.views.film_columns import Column, step_words
+from layerviz_callbacks.views.film_marks import Marks, crossed_panels
 from layerviz_callbacks.views.film_palette import film_palette
-from layerviz_callbacks.views.film_panels import Panels, cross_out
+from layerviz_callbacks.views.film_panels import Panels
 from layerviz_callbacks.views.film_sections import Section
 
 COLUMN_GAP = 4
@@ -41,7 +42,7 @@ class Columns:
     def fit(cls, rows: Sequence[int], widest: int) -> Columns:
         """The columns for panels of this width, with these row numbers beside them."""
         left = max((measure(str(row)) for row in rows), default=0) + 6
-        return cls(left, max(widest, measure("000")) + COLUMN_GAP)
+        return cls(left, max(widest, measure("0.00")) + COLUMN_GAP)
 
     @property
     def most(self) -> int:
@@ -95,56 +96,6 @@ class Columns:
             name = name[(LINE_HEIGHT - len(part)) // 2 :][: len(part)]
             np.minimum(part, film_palette()[name] if drawn.ndim == 5 else name, out=part)
         return table
-
-
-@dataclass
-class Marks:
-    """What was marked on a sheet, in how many panels."""
-
-    zero: int = 0
-    constant: int = 0
-    grounds: set[int] = field(default_factory=set)
-    strange: set[int] = field(default_factory=set)
-
-    def note(self, values: np.ndarray) -> None:
-        """Take down NaN and infinities."""
-        found = (np.isnan(values), values == np.inf, values == -np.inf)
-        marks = (palette.NOT_A_NUMBER, palette.PLUS_INFINITY, palette.MINUS_INFINITY)
-        self.strange |= {mark for mark, where in zip(marks, found, strict=True) if where.any()}
-
-    def key(self) -> list[tuple[np.ndarray, str]]:
-        """What the marks mean, as far as there are any."""
-        ground = min(self.grounds, default=palette.PANEL)
-        counts = ((self.zero, "all zero"), (self.constant, "constant"))
-        entries = [
-            (sheet.legend_entry(sheet.cross_swatch(ground), words), f"crossed out: {words}")
-            for count, what in counts
-            if count
-            for words in [f"{count} {what}"]
-        ]
-        names = {palette.NOT_A_NUMBER: "NaN", palette.PLUS_INFINITY: "+Inf", palette.MINUS_INFINITY: "-Inf"}
-        return entries + [
-            (sheet.legend_entry(sheet.swatch(mark), names[mark]), f"marked: {names[mark]}")
-            for mark in sorted(self.strange)
-        ]
-
-
-def crossed_panels(section: Section, drawing: Panels, scale: Scale, marks: Marks) -> np.ndarray:
-    """The panels `(column, row, height, width[, 3])` of every channel at every step, marked where need be."""
-    count, rows = section.there.shape
-    flat = section.values.reshape(-1, *section.shape)
-    start = None
-    if section.start is not None:
-        start = np.broadcast_to(section.start, section.values.shape).reshape(flat.shape)
-    drawn = drawing.draw(flat, scale, start)
-    there = section.there.reshape(-1)
-    marks.note(flat[there])
-    if drawing.crossed:
-        drawn[there], zero, constant = cross_out(drawn[there], flat[there])
-        marks.zero, marks.constant = marks.zero + zero, marks.constant + constant
-        if zero or constant:
-            marks.grounds.add(drawing.ground(scale))
-    return drawn.reshape(count, rows, *drawn.shape[1:])
 
 
 def values_band(

@@ -9,14 +9,13 @@ import numpy as np
 from layerviz_callbacks.render import palette, sheet
 from layerviz_callbacks.render.colour import signed_colours
 from layerviz_callbacks.render.curve import draw_curves, panels
-from layerviz_callbacks.render.grid import cross, enlarge
+from layerviz_callbacks.render.grid import enlarge
 from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.render.text import LINE_HEIGHT, draw_line
 from layerviz_callbacks.views.film_palette import (
     FIRST_UNSIGNED,
     SIGNED_CENTRE,
     film_indices,
-    film_palette,
     in_film_palette,
 )
 
@@ -25,6 +24,8 @@ LARGEST_CELL = 24
 TALLEST_CELLS = 320
 """Pixels that all units of a vector are high together."""
 SMALLEST_CELL = 2
+NARROWEST = 8
+"""Pixels that a tile is wide and high at least."""
 _START = palette.INK + 9
 """The grey of the curve of the first step."""
 
@@ -80,12 +81,12 @@ class TilePanels:
 
     def size(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """See `Panels`."""
-        factor = self._factor(shape)
-        return shape[-2] * factor, shape[-1] * factor
+        rows, columns = self._factors(shape)
+        return shape[-2] * rows, shape[-1] * columns
 
     def draw(self, values: np.ndarray, scale: Scale, start: np.ndarray | None = None) -> np.ndarray:
         """See `Panels`."""
-        return enlarge(film_indices(values, scale), self._factor(values.shape))
+        return enlarge(film_indices(values, scale), self._factors(values.shape))
 
     def key(self, scale: Scale) -> np.ndarray:
         """See `Panels`."""
@@ -99,8 +100,11 @@ class TilePanels:
         """See `Panels`."""
         return TilePanels(self._side)
 
-    def _factor(self, shape: tuple[int, ...]) -> int:
-        return max(1, round(self._side / max(shape[-2:])))
+    def _factors(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """By how much a map is enlarged: the same in both directions, unless it is a narrow strip."""
+        factor = max(1, round(self._side / max(shape[-2:])))
+        rows, columns = (max(factor, -(-NARROWEST // length)) for length in shape[-2:])
+        return rows, columns
 
 
 class ColourPanels(TilePanels):
@@ -110,7 +114,8 @@ class ColourPanels(TilePanels):
 
     def draw(self, values: np.ndarray, scale: Scale, start: np.ndarray | None = None) -> np.ndarray:
         """See `Panels`."""
-        return np.moveaxis(signed_colours(values, scale, factor=self._factor(values.shape)), 1, -1)
+        colours = signed_colours(values, scale)
+        return np.moveaxis(enlarge(colours, self._factors(values.shape)), 1, -1)
 
     def key(self, scale: Scale) -> np.ndarray:
         """See `Panels`."""
@@ -244,25 +249,6 @@ class MatrixPanels:
             for room, length in zip(self._room, shape[-2:], strict=True)
         )
         return min(height, max(width, 16)), min(width, max(height, 16))
-
-
-def cross_out(drawn: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, int, int]:
-    """Cross out panels `(count, height, width[, 3])` whose values `(count, *shape)` are the same everywhere.
-
-    Returns:
-        The panels, how many are all zero, and how many another constant.
-    """
-    flat = values.reshape(len(values), -1)
-    low, high = flat.min(axis=1), flat.max(axis=1)
-    zero = (low == 0) & (high == 0)
-    constant = (low == high) & np.isfinite(low) & ~zero & (flat.shape[1] > 1)
-    chosen = zero | constant
-    if chosen.any():
-        mark = film_palette()[palette.DEAD] if drawn.ndim == 4 else np.uint8(palette.DEAD)
-        mask = cross(*drawn.shape[1:3])
-        drawn = drawn.copy()
-        drawn[chosen] = np.where(mask[..., None] if drawn.ndim == 4 else mask, mark, drawn[chosen])
-    return drawn, int(zero.sum()), int(constant.sum())
 
 
 def _ground_of(scale: Scale) -> int:

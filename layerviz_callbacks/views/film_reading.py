@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from layerviz_callbacks.cut import KernelCut, OutputCut, Taken, recut_kernel, recut_output, stretch_starts
+from layerviz_callbacks.cut import (
+    KernelCut,
+    OutputCut,
+    Taken,
+    recut_kernel,
+    recut_output,
+    shape_of_kernel,
+    stretch_starts,
+)
 from layerviz_callbacks.render.scale import as_floats
 from layerviz_callbacks.snapshot import Layer, Snapshot
 from layerviz_callbacks.views.channels import Channels, drawn_count, numbers_of
@@ -14,6 +22,7 @@ from layerviz_callbacks.views.feature_maps import FeatureMaps
 from layerviz_callbacks.views.film_kept import KeptDistance, KeptLayer, KeptPart, small_maps, small_matrix
 from layerviz_callbacks.views.filters import Filters
 from layerviz_callbacks.views.kernel_matrix import is_matrix
+from layerviz_callbacks.views.words import count_of, listed
 
 MOST_WEIGHTS = 1 << 15
 """Kernels of up to so many weights are read, and compared with their start, whole."""
@@ -76,13 +85,46 @@ class FilmReading:
             distance = replace(distance, distance=None)
         if layer.kernel is not None and not Filters().refusal(layer):
             whole, taken = recut_kernel(layer.kernel, layer.kernel_taken, self.kernel_cut(layer, snapshot))
-            distance = KeptDistance.of(whole, snapshot.step, distance)
+            compared = whole[:: _one_row_in(whole.shape)]
+            distance = KeptDistance.of(compared, snapshot.step, distance)
             same = (layer.kernel_shape or (0,))[0] == (layer.output_shape or (0,))[-1]
             known = before.kernels.rows or (maps.rows if same else ())
             found, rows = self._kernels(whole, taken, layer, snapshot, known)
             if 0 not in found.shape:
                 kernels = KeptPart.of(found, rows, snapshot.step, before.kernels, signed=True)
         return KeptLayer(kernels, maps, distance)
+
+    def compared_words(self, layer: Layer, snapshot: Snapshot) -> str:
+        """Of which part of the kernel the distance from its start is; empty: of all."""
+        shape, cut = layer.kernel_shape, self.kernel_cut(layer, snapshot)
+        if shape is None or cut == KernelCut():
+            return ""
+        one_in, words = _one_row_in(shape_of_kernel(shape, cut)), []
+        if one_in > 1:
+            words.append(f"1 in {one_in} rows")
+        if cut.blocks != (1, 1):
+            words.append(f"means of {cut.blocks[0]}x{cut.blocks[1]} weights")
+        if cut.channels is not None:
+            words.append(count_of(len(cut.channels), shape[0], "channel"))
+        if cut.inputs is not None:
+            words.append(count_of(min(cut.inputs, shape[1]), shape[1], "input"))
+        if cut.mean_inputs:
+            words.append("the inputs' mean")
+        if cut.slices is not None:
+            words.append(f"slices {listed(cut.slices)}")
+        return ", ".join(words)
+
+    def slices(self, layer: Layer, snapshot: Snapshot) -> tuple[int, int]:
+        """Which slice is kept of a kernel, and of an answer, where they are volumes."""
+        kernel, output = layer.kernel_shape or (), layer.output_shape or ()
+        places = [0, 0]
+        if len(kernel) == 5:
+            held = self._kernel_cut(layer, snapshot, kernel).slices or range(kernel[2])
+            places[0] = held[len(held) // 2]
+        if len(output) == 5:
+            held = self.output_cut(layer, snapshot).slices or range(output[1])
+            places[1] = held[len(held) // 2]
+        return places[0], places[1]
 
     @property
     def _maps(self) -> FeatureMaps:
@@ -137,15 +179,16 @@ class FilmReading:
         elif before:
             wanted = before
         else:
-            strength = np.abs(values).mean(axis=axes)
+            strength = np.abs(values).mean(axis=axes, dtype=np.float64)
             order = np.argsort(-np.where(np.isnan(strength), np.inf, strength), kind="stable")
             wanted = tuple(taken.channels[place] for place in order)
         rows = [channel for channel in wanted if channel in held]
         if not isinstance(self.channels, str):
             most = len(self.channels)
-        rows = (rows or list(held))[
-            : max(1, most // self.one_in)
-        ]  # where none that is wanted was read: others
+        rows = rows or list(
+            held
+        )  # where none that is wanted was read, as after another view's choice: others
+        rows = rows[: max(1, most // self.one_in)]
         return [held[row] for row in rows], tuple(rows)
 
     def _asked_for(self, layer: Layer, total: int, cut: OutputCut) -> tuple[int, ...] | None:
@@ -158,6 +201,11 @@ class FilmReading:
     def _numbers(self, total: int, most: int) -> tuple[int, ...] | None:
         """The channels that are wanted of `total`; None: all."""
         return numbers_of(self.channels, total, drawn_count(self.channels, total, most))[0]
+
+
+def _one_row_in(shape: tuple[int, ...]) -> int:
+    """One row of a matrix in so many is compared with its start."""
+    return -(-int(np.prod(shape)) // MOST_WEIGHTS) if is_matrix(shape[2:]) else 1
 
 
 def _curves(values: np.ndarray) -> np.ndarray:

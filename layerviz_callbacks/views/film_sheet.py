@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 
-from layerviz_callbacks.cut import KernelCut
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.render import palette, sheet
 from layerviz_callbacks.render.text import draw_line
@@ -16,7 +15,6 @@ from layerviz_callbacks.snapshot import Layer, Snapshot
 from layerviz_callbacks.views.film_bands import (
     BEST,
     Columns,
-    Marks,
     change_band,
     distance_band,
     heading,
@@ -24,6 +22,7 @@ from layerviz_callbacks.views.film_bands import (
 )
 from layerviz_callbacks.views.film_columns import Column, columns_of
 from layerviz_callbacks.views.film_kept import MATRIX_COLUMNS, KeptLayer, KeptPart
+from layerviz_callbacks.views.film_marks import Marks
 from layerviz_callbacks.views.film_palette import film_palette
 from layerviz_callbacks.views.film_panels import (
     CellPanels,
@@ -41,7 +40,6 @@ from layerviz_callbacks.views.words import count_of, listed, size_of
 KERNEL_SIDE, MAP_SIDE = 42, 56
 CURVE_WIDTH = 100
 CELL_WIDTH = 56
-_FROM_START = "grey: the first step"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +51,16 @@ class Film:
         snapshot: the last step.
         now: what is kept of it.
         sample: the name of the sample whose answer is shown.
-        cut: what is read of the kernel; `distance` is of that.
+        compared: of which part of the kernel the distance is, in words; empty: of all.
+        slices: which slice is shown of a kernel, and of an answer, where they are volumes.
     """
 
     layer: Layer
     snapshot: Snapshot
     now: KeptLayer
     sample: str
-    cut: KernelCut
+    compared: str
+    slices: tuple[int, int]
 
     @cached_property
     def kernel_panels(self) -> Panels | None:
@@ -131,7 +131,10 @@ def draw_strip(film: Film, tag: str) -> Picture:
         ranges.append(f"{name}: {' to '.join(sheet.range_words(scale))}")
         if section.held.since == film.snapshot.step and section.held.before is not None:
             notes.append(f"{name}: {section.held.words(film.snapshot.step)}")
-        bands += [heading(name, key=drawing.key(scale)), values_band(section, drawing, places, scale, marks)]
+        notes += [f"{name}: {words}" for words in _left_out(film, section, drawing)]
+        details = ", ".join(_details(film, section, drawing))
+        bands.append(heading(name, details, key=drawing.key(scale)))
+        bands.append(values_band(section, drawing, places, scale, marks))
         if section.change[1].any():
             band, change = change_band(section, drawing, places)
             mean = "mean " if section.joins or (section.shape and len(section.values[0]) > 1) else ""
@@ -145,7 +148,7 @@ def draw_strip(film: Film, tag: str) -> Picture:
         when=film.snapshot.when,
         facts=", ".join(facts_of(film, columns)),
         key=[*_best_key(columns), *_component_key(film), *marks.key()],
-        notes=[*notes, *_notes(film, columns)],
+        notes=notes,
         details=f"Columns: steps {listed([column.step for column in columns])}. {'; '.join(ranges)}.",
         colours=film_palette(),
     )
@@ -166,32 +169,12 @@ def _distances(film: Film, columns: Sequence[Column], places: Columns, ranges: l
     if not known:
         return []
     kind = "relative L2 distance" if norm else "L2 distance"
-    part = _part_words(film)
+    part = f" of {film.compared}" if film.compared else ""
     words = f"{kind} from step {last.since}"
     ranges.append(f"{words}{part}: {known[-1]:.3g}")
     bands = [heading("distance", f"now {known[-1]:.3g} ({kind} from step {last.since})")]
-    bands += [sheet.row([draw_line(f"of{part[3:]}", faded=True)])] if part else []
+    bands += [sheet.row([draw_line(part.strip(), faded=True)])] if part else []
     return bands + distance_band(values, places)
-
-
-def _part_words(film: Film) -> str:
-    """Of which part of the kernel the distance is; empty: of all."""
-    cut = film.cut
-    if cut == KernelCut():
-        return ""
-    total = (film.layer.kernel_shape or (0,))[0]
-    words = []
-    if cut.blocks != (1, 1):
-        words.append(f"means of {cut.blocks[0]}x{cut.blocks[1]} weights")
-    if cut.channels is not None:
-        words.append(count_of(len(cut.channels), total, "channel"))
-    if cut.mean_inputs:
-        words.append("their inputs' mean")
-    if cut.inputs is not None:
-        words.append(f"the first {cut.inputs} inputs")
-    if cut.slices is not None:
-        words.append(f"slices {listed(cut.slices)}")
-    return " of " + ", ".join(words) if words else ""
 
 
 def facts_of(film: Film, columns: Sequence[Column]) -> list[str]:
@@ -211,16 +194,36 @@ def facts_of(film: Film, columns: Sequence[Column]) -> list[str]:
     return [*facts[:-1], f"{facts[-1]} over {what}"]
 
 
-def _notes(film: Film, columns: Sequence[Column]) -> list[str]:
-    notes = []
+def _details(film: Film, section: Section, drawing: Panels) -> list[str]:
+    """What must be known of the panels of a part."""
+    words = []
     kernel = film.layer.kernel_shape
-    drawn = film.now.kernels.values
-    if kernel is not None and drawn is not None and not is_matrix(kernel[2:]) and kernel[1] > 1:
-        joined = drawn.ndim == len(kernel) - 1 - (len(kernel) == 5) or drawn.shape[1] == 1
-        notes += [f"filters: mean of {kernel[1]} inputs"] if joined else []
-    if isinstance(film.map_panels, CurvePanels) or isinstance(film.kernel_panels, CurvePanels):
-        notes += [_FROM_START] if len(columns) > 1 else []
-    return notes
+    if drawing is film.kernel_panels and kernel is not None and kernel[1] > 1 and not is_matrix(kernel[2:]):
+        one = section.shape[0] == 1 if section.joins else True
+        words += [f"mean of {kernel[1]} inputs"] if one else []
+    if (
+        isinstance(drawing, CurvePanels)
+        and len(section.there) > 1
+        and not (section.joins and section.shape[0] > 1)
+    ):
+        words.append("grey: first step")
+    return words
+
+
+def _left_out(film: Film, section: Section, drawing: Panels) -> list[str]:
+    """What must be known of what was left out of each panel."""
+    of_kernel = drawing is film.kernel_panels
+    full = (film.layer.kernel_shape if of_kernel else film.layer.output_shape) or ()
+    space, words = full[2:] if of_kernel else full[1:-1], []
+    if isinstance(drawing, MatrixPanels):
+        cell = tuple(-(-one // part) for one, part in zip(full, section.shape, strict=False))
+        return [f"1 cell = mean of {size_of(cell)}"] if max(cell) > 1 else []
+    if len(space) == 3:
+        words.append(f"slice {film.slices[0 if of_kernel else 1]} of {space[0]}")
+    if isinstance(drawing, TilePanels):
+        factor = -(-space[-1] // section.shape[-1])
+        words += [f"1 pixel = mean of {factor}x{factor}"] if factor > 1 else []
+    return words
 
 
 def _best_key(columns: Sequence[Column]) -> list[tuple[np.ndarray, str]]:

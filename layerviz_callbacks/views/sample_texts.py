@@ -66,18 +66,29 @@ def _side_by_side(texts: Sequence[Sequence[str]], columns: int) -> list[list[str
 def in_lines(phrases: Sequence[str], width: int) -> list[str]:
     """Phrases joined by commas into lines of at most so many pixels, broken between phrases.
 
+    A phrase that is too long for a line by itself is broken after its colon.
+
     Example:
         >>> in_lines(["class 3: 4.1", "max 0.2", "step 0: 0.93"], 200)
         ['class 3: 4.1,', 'max 0.2,', 'step 0: 0.93']
+        >>> in_lines(["class 3: 0.123", "max 0.2"], 140)
+        ['class 3:', '0.123,', 'max 0.2']
     """
     lines: list[str] = []
     for place, phrase in enumerate(phrases):
         part = phrase + ("," if place + 1 < len(phrases) else "")
-        if lines and measure(drawable(f"{lines[-1]} {part}")) <= width:
+        if lines and _fits(f"{lines[-1]} {part}", width):
             lines[-1] += f" {part}"
+        elif not _fits(part, width) and ": " in part:
+            before, _, after = part.rpartition(": ")
+            lines += [f"{before}:", after]
         else:
             lines.append(part)
     return lines
+
+
+def _fits(line: str, width: int) -> bool:
+    return measure(drawable(line)) <= width
 
 
 def subject_of(score: Score, labels: Sequence[str] = ()) -> str:
