@@ -331,7 +331,7 @@ def test_what_has_no_gradient_is_said_and_the_rest_is_found():
     whole = explained(Reader(differentiate), known, Request(saliency=recipes, patterns=patterns))
     assert whole.unread["patterns of other"] == "it is cut off"
     assert whole.unread["saliency"] in (
-        "it is cut off", "there is no score of the class 0: it has no outputs"
+        "it is cut off", "there is no score of class 0: it has no outputs"
     )  # fmt: skip
     assert whole["dense"].patterns is not None and not whole.saliency
 
