@@ -14,6 +14,8 @@ from PIL import Image
 collect_ignore = ["keras_devices.py", "torch_processes.py"]  # scripts that tests run in other processes
 
 GOLDEN = Path(__file__).parent / "golden"
+LONGEST = ["test_keras_backends", "test_purity", "test_same_picture_everywhere", "test_lightning_devices"]
+"""These files take minutes: they begin first, so that no core waits for them at the end."""
 
 
 def pytest_addoption(parser):
@@ -22,6 +24,10 @@ def pytest_addoption(parser):
         action="store_true",
         help="write tests/golden/*.png anew; look before you accept",
     )
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(autouse=True)
