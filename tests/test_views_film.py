@@ -229,9 +229,9 @@ def test_the_tile_of_the_change_has_the_colour_of_its_value():
     *_, last = strips([corner(value) for value in (0.125, 0.25, 0.5)])
     inset = (KERNEL_COLUMNS.pitch - 4 - 42) // 2
     places = [8 + KERNEL_COLUMNS.left + place * KERNEL_COLUMNS.pitch + inset for place in (1, 2)]
-    assert "changed: up to 0.3" in plain(last)
+    assert "changed: up to 0.25" in plain(last)
     for value, left in zip((0.125, 0.25), places, strict=True):
-        assert left in tile_of(last, value, 0.3, signed=False)
+        assert left in tile_of(last, value, 0.25, signed=False)
 
 
 def test_units_of_a_vector_change_each_on_its_own():

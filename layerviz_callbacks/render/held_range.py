@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from layerviz_callbacks.render.scale import Scale
 
-_STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
-"""Ranges end at one of these times a power of ten: what is drawn fills at least two thirds of its range."""
+_STEPS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+"""Ranges end at one of these times a power of ten: at first what is drawn fills three quarters or more."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def held_range(needed: Scale, step: int, *, before: HeldRange | None) -> HeldRan
         >>> held_range(Scale(0.97, signed=False), 1, before=first) is first
         True
         >>> held_range(Scale(1.01, signed=False), 2, before=first).limit
-        1.5
+        1.2
     """
     limit = float(needed.limit)
     if before is None:
@@ -77,7 +77,7 @@ def round_up(limit: float) -> float:
 
     Example:
         >>> round_up(0.83), round_up(1.0), round_up(1.01), round_up(0.0)
-        (1.0, 1.0, 1.5, 0.0)
+        (1.0, 1.0, 1.2, 0.0)
     """
     if limit <= 0 or not math.isfinite(limit):
         return max(limit, 0.0)
