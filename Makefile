@@ -15,10 +15,10 @@ demo: $(VENV)/demo.done
 	$(BIN)/python -m layerviz_callbacks demo --out $(DEMO)
 
 test: $(VENV)/dev.done
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(VENV)/dev.done
-	LAYERVIZ_TEST_ALL=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	LAYERVIZ_TEST_ALL=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev.done
 	$(BIN)/ruff check .
