@@ -3,6 +3,7 @@
 `pytest --overwrite-golden` writes the golden pictures anew, to be looked at before they are accepted.
 """
 
+import logging
 import random
 import sys
 from pathlib import Path
@@ -39,6 +40,15 @@ def same_random_numbers_in_each_run():
         sys.modules["torch"].manual_seed(0)
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_test_silences_another():
+    """The level of the package's logger, which code under test may set, is after a test as it was before."""
+    log = logging.getLogger("layerviz_callbacks")
+    before = log.level
+    yield
+    log.setLevel(before)
 
 
 @pytest.fixture

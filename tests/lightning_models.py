@@ -54,6 +54,10 @@ def val_loader():
     return DataLoader(TensorDataset(*images(6, seed=2)), batch_size=6)
 
 
+def loaders():
+    return [train_loader(), val_loader()]
+
+
 def small_trainer(*callbacks, name=NAMESPACES[0], **options):
     settings = {
         "max_epochs": 2,

@@ -106,11 +106,21 @@ def some_views(draw, names):
     return kind(**({} if kind in ALL_AT_ONCE else {"layers": options["layers"]}), **more)
 
 
+@pytest.fixture
+def no_words():
+    """Nothing is told, of hundreds of faults on purpose."""
+    log = logging.getLogger("layerviz_callbacks")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    yield
+    log.setLevel(before)
+
+
+@pytest.mark.usefixtures("no_words")
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(st.data())
 def test_nothing_comes_of_it_but_pictures_or_an_error_of_our_own(tmp_path_factory, data):
-    logging.getLogger("layerviz_callbacks").setLevel(logging.CRITICAL)
     folder = tmp_path_factory.mktemp("fuzz")
     network, shape = data.draw(networks())
     names = list(dict(network.named_modules()))[1:]

@@ -8,44 +8,19 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from keras_attention_reading import LooksAtAttention, close, read, softmax
+from keras_oracles import BACKEND, Counting, numbers
 
 from layerviz_callbacks.keras import KerasReader, LayerVizCallback, attention_hearing, inspect
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.request import Request
-from layerviz_callbacks.views import View
 
 layers = keras.layers
-BACKEND = keras.backend.backend()
 on_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow alone")
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
 def as_array(tensor):
     return np.array(keras.ops.convert_to_numpy(tensor))
-
-
-def close(actual, expected, tolerance=1e-5):
-    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
-
-
-def softmax(scores):
-    scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return scores / scores.sum(axis=-1, keepdims=True)
-
-
-def read(model, x, *, samples=None, **wanted):
-    """The shapes of a first reading, and a snapshot of a second with all attention."""
-    reader = KerasReader(model, Probe(x))
-    shapes = reader.read(Request())
-    names = frozenset(entry.name for entry in reader.entries())
-    snapshot = reader.read(Request(attention=names, attention_samples=samples, **wanted))
-    found = {layer.name: layer.attention_shape for layer in snapshot if layer.attention_shape is not None}
-    assert found == {layer.name: layer.attention_shape for layer in shapes if layer.attention_shape}
-    assert all(layer.attention is None for layer in shapes)
-    return found, snapshot
 
 
 class Calls(layers.Layer):
@@ -386,18 +361,6 @@ class AdditiveByHand(layers.Layer):
         return softmax(scores)
 
 
-class Counting(layers.Layer):
-    """Counts how often its Python code is run, eagerly or for a trace."""
-
-    def __init__(self, name=None):
-        super().__init__(name=name)
-        self.runs = []
-
-    def call(self, x):
-        self.runs.append(1)
-        return x * 2
-
-
 def seismic():
     """Convolutions, an LSTM, attention over all and over near time steps, as in EQTransformer."""
     keras.utils.set_random_seed(5)
@@ -724,27 +687,6 @@ def test_after_a_pass_nothing_is_listened_to():
 # -- training ---------------------------------------------------------------------------------------------
 
 
-class LooksAtAttention(View):
-    """Asks for all attention, and keeps what it is shown."""
-
-    family = "looks"
-    needs = frozenset({"attention"})
-
-    def __init__(self):
-        super().__init__(layers="*")
-        self.seen = []
-
-    def refusal(self, layer):
-        return "" if layer.attention_shape is not None else "it does not attend"
-
-    def request(self, layers, shapes):
-        return Request(attention=frozenset(layer.base_name for layer in layers), attention_samples=2)
-
-    def draw_layer(self, layer, snapshot):
-        self.seen.append((snapshot.step, layer.name, layer.attention))
-        return []
-
-
 def attending():
     """Keras' own attention, and attention by hand, with dropout."""
     inputs = keras.Input((8, 4))
@@ -774,7 +716,7 @@ def trained(callback=None):
 
 
 def test_training_is_bit_identical_with_attention_recorded_each_epoch(tmp_path):
-    view = LooksAtAttention()
+    view = LooksAtAttention(samples=2)
     callback = LayerVizCallback(
         numbers(3, 8, 4, seed=2), log_dir=tmp_path, views=[view], on_error="raise", worker=None
     )

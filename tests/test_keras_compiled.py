@@ -7,6 +7,7 @@ import logging
 import keras
 import numpy as np
 import pytest
+from keras_oracles import BACKEND, Counting, numbers
 
 from layerviz_callbacks.cut import KernelCut, OutputCut, cut_kernel, cut_output
 from layerviz_callbacks.keras import KerasReader
@@ -15,12 +16,7 @@ from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.request import Request
 
 layers = keras.layers
-BACKEND = keras.backend.backend()
 compiles = pytest.mark.skipif(BACKEND == "torch", reason="nothing is compiled on PyTorch")
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
 def as_array(tensor):
@@ -29,18 +25,6 @@ def as_array(tensor):
 
 def close(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
-
-
-class Counting(layers.Layer):
-    """Counts how often its Python code is run, eagerly or for a trace."""
-
-    def __init__(self, name=None):
-        super().__init__(name=name)
-        self.runs = []
-
-    def call(self, x):
-        self.runs.append(1)
-        return x * 2
 
 
 def recurrent():

@@ -6,45 +6,13 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from keras_oracles import BACKEND, Counting, as_array, close, gradient_of, numbers
 
 from layerviz_callbacks.errors import DifferentiationError
 from layerviz_callbacks.keras import KerasReader
 from layerviz_callbacks.probe import Probe
 
 layers = keras.layers
-BACKEND = keras.backend.backend()
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
-
-
-def as_array(tensor):
-    return np.array(ops.convert_to_numpy(ops.cast(tensor, "float32")))
-
-
-def close(actual, expected, rtol=1e-5, atol=1e-6):
-    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)
-
-
-def gradient_of(function, array):
-    """The gradient of a number that plain framework code makes of an array."""
-    if BACKEND == "tensorflow":
-        import tensorflow
-
-        given = tensorflow.constant(array)
-        with tensorflow.GradientTape() as tape:
-            tape.watch(given)
-            number = function(given)
-        return tape.gradient(number, given).numpy()
-    if BACKEND == "jax":
-        import jax
-
-        return np.array(jax.grad(function)(array))
-    import torch
-
-    given = torch.tensor(array, requires_grad=True)
-    return torch.autograd.grad(function(given), given)[0].numpy()
 
 
 def weighted(answer, weights):
@@ -59,18 +27,6 @@ def differentiate(model, probe, inputs, weights=ones, **options):
     reader = KerasReader(model, Probe.of(probe))
     with reader.differentiating() as derivative:
         return derivative(inputs, weights, **options)
-
-
-class Counting(layers.Layer):
-    """Counts how often its Python code is run, eagerly or for a trace."""
-
-    def __init__(self, name):
-        super().__init__(name=name)
-        self.runs = []
-
-    def call(self, x):
-        self.runs.append(1)
-        return x
 
 
 def convolutional():
@@ -92,8 +48,7 @@ def convolutional():
 def up_to(model, name):
     def begin(x):
         for layer in model.layers:
-            if layer.name != "after":
-                x = layer(x, training=False)
+            x = layer(x, training=False)
             if layer.name == name:
                 return x
         raise KeyError(name)

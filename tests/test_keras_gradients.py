@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from keras_heads import KERNEL, functional_with, hand_written
+from keras_oracles import BACKEND, Counting, as_array, close, gradient_of, numbers
 from test_keras_untouched import RawDraws, data, differences, sequential, subclassed, trained
 
 from layerviz_callbacks.errors import ArgumentError
@@ -17,44 +19,11 @@ from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.request import Request
 
 layers = keras.layers
-BACKEND = keras.backend.backend()
 PREDICTED = Target()
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
-
-
-def as_array(tensor):
-    return np.array(ops.convert_to_numpy(ops.cast(tensor, "float32")))
 
 
 def as_tensor(array):
     return ops.convert_to_tensor(array)
-
-
-def close(actual, expected, rtol=1e-5, atol=1e-6):
-    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)
-
-
-def gradient_of(function, array):
-    """The gradient of a number that plain framework code makes of an array."""
-    if BACKEND == "tensorflow":
-        import tensorflow
-
-        given = tensorflow.constant(array)
-        with tensorflow.GradientTape() as tape:
-            tape.watch(given)
-            number = function(given)
-        return tape.gradient(number, given).numpy()
-    if BACKEND == "jax":
-        import jax
-
-        return np.array(jax.grad(function)(array))
-    import torch
-
-    given = torch.tensor(array, requires_grad=True)
-    return torch.autograd.grad(function(given), given)[0].numpy()
 
 
 def read(model, probe, *names, targets=(PREDICTED,), samples=None, reader=None):
@@ -165,21 +134,6 @@ def test_only_the_first_samples_are_copied():
 
 # -- the ways to write a head --------------------------------------------------------------------------------
 
-KERNEL = np.array([[40.0, 0.0], [0.0, 40.0], [40.0, -40.0]], "float32")
-
-
-class HandWritten(keras.Model):
-    """Ends in a function of its own, and does not take `training`."""
-
-    def __init__(self, end):
-        super().__init__()
-        self.features = layers.Dense(3, use_bias=False, name="features")
-        self.last = layers.Dense(2, use_bias=False, name="last")
-        self.end = end
-
-    def call(self, x):
-        return self.end(self.last(self.features(x)))
-
 
 def framework_softmax(x):
     if BACKEND == "tensorflow":
@@ -207,12 +161,6 @@ def framework_sigmoid(x):
     return torch.sigmoid(x)
 
 
-def functional_with(end):
-    inputs = keras.Input((3,))
-    features = layers.Dense(3, use_bias=False, name="features")(inputs)
-    return keras.Model(inputs, end(layers.Dense(2, use_bias=False, name="last")(features)))
-
-
 def with_activation(activation):
     return chain(
         layers.Dense(3, use_bias=False, name="features"),
@@ -233,18 +181,18 @@ HEADS = {
     "activation=sigmoid": lambda: with_activation("sigmoid"),
     "activation=function": lambda: with_activation(keras.activations.softmax),
     "activation=lambda": lambda: with_activation(lambda x: ops.softmax(x)),
-    "Softmax layer": lambda: functional_with(layers.Softmax()),
-    "Activation layer": lambda: functional_with(layers.Activation("sigmoid")),
-    "Activation in float32": lambda: functional_with(layers.Activation("softmax", dtype="float32")),
-    "operation in the graph": lambda: functional_with(ops.softmax),
-    "activation in the graph": lambda: functional_with(keras.activations.sigmoid),
-    "Lambda layer": lambda: functional_with(layers.Lambda(framework_softmax)),
-    "keras.ops in call": lambda: HandWritten(lambda x: ops.softmax(x, axis=1)),
-    "keras.activations in call": lambda: HandWritten(keras.activations.softmax),
-    "framework's softmax in call": lambda: HandWritten(framework_softmax),
-    "framework's sigmoid in call": lambda: HandWritten(framework_sigmoid),
+    "Softmax layer": lambda: functional_with(keras, layers.Softmax()),
+    "Activation layer": lambda: functional_with(keras, layers.Activation("sigmoid")),
+    "Activation in float32": lambda: functional_with(keras, layers.Activation("softmax", dtype="float32")),
+    "operation in the graph": lambda: functional_with(keras, ops.softmax),
+    "activation in the graph": lambda: functional_with(keras, keras.activations.sigmoid),
+    "Lambda layer": lambda: functional_with(keras, layers.Lambda(framework_softmax)),
+    "keras.ops in call": lambda: hand_written(keras, lambda x: ops.softmax(x, axis=1)),
+    "keras.activations in call": lambda: hand_written(keras, keras.activations.softmax),
+    "framework's softmax in call": lambda: hand_written(keras, framework_softmax),
+    "framework's sigmoid in call": lambda: hand_written(keras, framework_sigmoid),
     "nested": nested_in_a_functional_model,
-    "dropped out after": lambda: functional_with(lambda x: layers.Dropout(0.5)(layers.Softmax()(x))),
+    "dropped out after": lambda: functional_with(keras, lambda x: layers.Dropout(0.5)(layers.Softmax()(x))),
 }
 
 
@@ -265,7 +213,7 @@ def test_the_score_is_taken_before_the_last_softmax_or_sigmoid(name):
 
 
 def test_what_is_changed_after_a_softmax_is_explained_as_it_is():
-    model = functional_with(lambda x: ops.softmax(x) * 2.0)
+    model = functional_with(keras, lambda x: ops.softmax(x) * 2.0)
     snapshot = read(model, numbers(2, 3), "features")
     close(snapshot.scores[PREDICTED].values, snapshot.outputs["output"].max(axis=-1))
 
@@ -566,18 +514,6 @@ def test_a_model_that_fails_while_it_is_recorded_is_read_all_the_same():
 
 
 # -- compiled ------------------------------------------------------------------------------------------------
-
-
-class Counting(layers.Layer):
-    """Counts how often its Python code is run, eagerly or for a trace."""
-
-    def __init__(self, name):
-        super().__init__(name=name)
-        self.runs = []
-
-    def call(self, x):
-        self.runs.append(1)
-        return x * 2
 
 
 def recurrent():

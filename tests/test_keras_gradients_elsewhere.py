@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from keras_oracles import numbers
 
 from layerviz_callbacks.explaining import Target
 from layerviz_callbacks.keras import KerasReader
@@ -18,10 +19,6 @@ from layerviz_callbacks.request import Request
 
 layers = keras.layers
 HERE = Path(__file__).parent
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
 def network():

@@ -4,42 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from keras_attention_reading import LooksAtAttention, close, read, softmax
 
 from layerviz_callbacks.keras import LayerVizCallback, attention_hearing, inspect
-from layerviz_callbacks.probe import Probe
-from layerviz_callbacks.request import Request
-from layerviz_callbacks.views import View
 
 tf_keras = pytest.importorskip("tf_keras")
 tf = pytest.importorskip("tensorflow")
-legacy = pytest.importorskip("layerviz_callbacks.keras.legacy")
 layers = tf_keras.layers
 backend = tf_keras.backend
 
 
 def numbers(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
-
-
-def close(actual, expected, tolerance=1e-5):
-    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
-
-
-def softmax(scores):
-    scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return scores / scores.sum(axis=-1, keepdims=True)
-
-
-def read(model, x, *, samples=None, **wanted):
-    """The shapes of a first reading, and a snapshot of a second with all attention."""
-    reader = legacy.LegacyReader(model, Probe(x))
-    shapes = reader.read(Request())
-    names = frozenset(entry.name for entry in reader.entries())
-    snapshot = reader.read(Request(attention=names, attention_samples=samples, **wanted))
-    found = {layer.name: layer.attention_shape for layer in snapshot if layer.attention_shape is not None}
-    assert found == {layer.name: layer.attention_shape for layer in shapes if layer.attention_shape}
-    assert all(layer.attention is None for layer in shapes)
-    return found, snapshot
 
 
 @pytest.mark.parametrize("options", [{}, {"use_causal_mask": True}])
@@ -169,27 +145,6 @@ def test_more_weights_than_can_be_read_are_refused_in_words(monkeypatch):
     assert "108 weights" in snapshot.unread["attention of a"]
     _, snapshot = read(model, numbers(3, 6, 4), samples=2)
     assert snapshot["a"].attention.shape == (2, 1, 6, 6) and snapshot.unread == {}
-
-
-class LooksAtAttention(View):
-    """Asks for all attention, and keeps what it is shown."""
-
-    family = "looks"
-    needs = frozenset({"attention"})
-
-    def __init__(self):
-        super().__init__(layers="*")
-        self.seen = []
-
-    def refusal(self, layer):
-        return "" if layer.attention_shape is not None else "it does not attend"
-
-    def request(self, layers, shapes):
-        return Request(attention=frozenset(layer.base_name for layer in layers))
-
-    def draw_layer(self, layer, snapshot):
-        self.seen.append((snapshot.step, layer.name, layer.attention))
-        return []
 
 
 def trained(callback=None):

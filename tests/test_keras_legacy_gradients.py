@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from keras_heads import KERNEL, functional_with, hand_written
 
 from layerviz_callbacks.errors import ArgumentError, DifferentiationError
 from layerviz_callbacks.explaining import Target
@@ -86,35 +87,13 @@ def test_gradients_are_those_of_a_plain_tape():
     close(few["first"].gradients[PREDICTED], snapshot["first"].gradients[PREDICTED][:1])
 
 
-KERNEL = np.array([[40.0, 0.0], [0.0, 40.0], [40.0, -40.0]], "float32")
-
-
-class HandWritten(tf_keras.Model):
-    """Ends in a function of its own, and does not take `training`."""
-
-    def __init__(self, end):
-        super().__init__()
-        self.features = layers.Dense(3, use_bias=False, name="features")
-        self.last = layers.Dense(2, use_bias=False, name="last")
-        self.end = end
-
-    def call(self, x):
-        return self.end(self.last(self.features(x)))
-
-
-def functional_with(end):
-    inputs = tf_keras.Input((3,))
-    features = layers.Dense(3, use_bias=False, name="features")(inputs)
-    return tf_keras.Model(inputs, end(layers.Dense(2, use_bias=False, name="last")(features)))
-
-
 HEADS = {
-    "activation=softmax": lambda: functional_with(layers.Softmax()),
-    "Activation layer": lambda: functional_with(layers.Activation("sigmoid")),
-    "operation in the graph": lambda: functional_with(tf.nn.softmax),
-    "Lambda layer": lambda: functional_with(layers.Lambda(tf.sigmoid)),
-    "tf.nn in call": lambda: HandWritten(lambda x: tf.nn.softmax(x, axis=1)),
-    "activations in call": lambda: HandWritten(tf_keras.activations.softmax),
+    "activation=softmax": lambda: functional_with(tf_keras, layers.Softmax()),
+    "Activation layer": lambda: functional_with(tf_keras, layers.Activation("sigmoid")),
+    "operation in the graph": lambda: functional_with(tf_keras, tf.nn.softmax),
+    "Lambda layer": lambda: functional_with(tf_keras, layers.Lambda(tf.sigmoid)),
+    "tf.nn in call": lambda: hand_written(tf_keras, lambda x: tf.nn.softmax(x, axis=1)),
+    "activations in call": lambda: hand_written(tf_keras, tf_keras.activations.softmax),
 }
 
 

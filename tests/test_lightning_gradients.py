@@ -8,11 +8,10 @@ import torch
 from lightning_models import (
     NAMESPACES,
     digit_net,
+    loaders,
     namespace,
     outcome,
     small_trainer,
-    train_loader,
-    val_loader,
 )
 from test_lightning_ways import Dicts, dict_loaders, takes_a_batch, takes_a_dict
 from test_torch_gradients import Looking
@@ -32,10 +31,6 @@ from layerviz_callbacks.torch import TorchReader
 pytestmark = pytest.mark.filterwarnings("ignore")
 PREDICTED = Target()
 LAYERS = frozenset({"net.conv", "net.act", "net.head"})
-
-
-def loaders():
-    return [train_loader(), val_loader()]
 
 
 def gradients_by_hand(net, x):

@@ -11,6 +11,7 @@ from fakes import ListSink, Shapes
 from lightning_models import (
     NAMESPACES,
     digit_net,
+    loaders,
     namespace,
     outcome,
     small_trainer,
@@ -29,10 +30,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 PROBE = images(3)[0]
 TAG = "shapes/02_net.conv"
 LIGHTNING = namespace()
-
-
-def loaders():
-    return [train_loader(), val_loader()]
 
 
 def scheduled(**parts):

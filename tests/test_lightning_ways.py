@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fakes import Keeps, ListSink
-from lightning_models import digit_net, outcome, step_of, train_loader, val_loader
+from lightning_models import digit_net, loaders, outcome, step_of
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
@@ -32,10 +32,6 @@ class Dicts(torch.utils.data.Dataset):
 
 def dict_loaders():
     return [DataLoader(Dicts(12, 1), batch_size=4), DataLoader(Dicts(6, 2), batch_size=6)]
-
-
-def loaders():
-    return [train_loader(), val_loader()]
 
 
 def called_with(arguments_of, **parts):

@@ -87,7 +87,7 @@ def artist():
 
 
 @pytest.fixture
-def told(monkeypatch):
+def told():
     """What the package tells."""
     lines = []
 
@@ -98,7 +98,7 @@ def told(monkeypatch):
     log = logging.getLogger("layerviz_callbacks")
     handler = Handler()
     log.addHandler(handler)
-    monkeypatch.setattr(log, "level", logging.INFO)
+    log.setLevel(logging.INFO)
     yield lines
     log.removeHandler(handler)
 

@@ -23,20 +23,7 @@ def first_samples(batch: Any, count: int) -> Any:
         {'x': tensor([[0., 0., 0.],
                 [0., 0., 0.]]), 'name': ['a', 'b'], 'scale': 2.0}
     """
-    lengths = Counter(tensor.shape[0] for _, tensor in tensors_in(batch) if tensor.ndim)
-    if not lengths:
-        return batch
-    length = lengths.most_common(1)[0][0]
-
-    def cut(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            part = value[:count] if value.ndim and value.shape[0] == length else value
-            return _own_copy(part)
-        if len(value) == length and not any(tensors_in(value)):
-            return value[:count]
-        return None
-
-    return _rebuilt(batch, cut)
+    return copied(_with_samples(batch, lambda part: part[:count]))
 
 
 def repeated(batch: Any, count: int) -> Any:
@@ -46,20 +33,14 @@ def repeated(batch: Any, count: int) -> Any:
         >>> repeated((torch.tensor([1, 2]), ["a", "b"]), 3)
         (tensor([1, 2, 1]), ['a', 'b', 'a'])
     """
-    lengths = Counter(tensor.shape[0] for _, tensor in tensors_in(batch) if tensor.ndim)
-    if not lengths:
-        return batch
-    length = lengths.most_common(1)[0][0]
-    places = [place % length for place in range(count)]
 
-    def pick(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            return value[places] if value.ndim and value.shape[0] == length else value
-        if len(value) == length and not any(tensors_in(value)):
-            return type(value)([value[place] for place in places])
-        return None
+    def over_and_over(part: Any) -> Any:
+        places = [place % len(part) for place in range(count)]
+        if isinstance(part, torch.Tensor):
+            return part[places]
+        return type(part)([part[place] for place in places])
 
-    return _rebuilt(batch, pick)
+    return _with_samples(batch, over_and_over)
 
 
 def copied(value: Any, device: torch.device | None = None) -> Any:
@@ -104,6 +85,21 @@ def is_restorable(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return type(value) in (list, tuple) and all(is_restorable(part) for part in value)
     return value is None or type(value) in (torch.Tensor, int, float, bool, str)
+
+
+def _with_samples(batch: Any, choose: Callable[[Any], Any]) -> Any:
+    """The batch with other samples chosen of every tensor, and of every list, that is as long as it."""
+    lengths = Counter(tensor.shape[0] for _, tensor in tensors_in(batch) if tensor.ndim)
+    if not lengths:
+        return batch
+    length = lengths.most_common(1)[0][0]
+
+    def change(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return choose(value) if value.ndim and value.shape[0] == length else value
+        return choose(value) if len(value) == length and not any(tensors_in(value)) else None
+
+    return _rebuilt(batch, change)
 
 
 def _own_copy(tensor: torch.Tensor) -> torch.Tensor:

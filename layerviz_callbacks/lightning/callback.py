@@ -28,15 +28,7 @@ from layerviz_callbacks.views import View
 
 _SAMPLES = 4  # taken from the data where no probe is given
 # copies start without these
-_OF_A_RUN = {
-    "_recorder",
-    "_folder",
-    "_now",
-    "_thread",
-    "_taken",
-    "_module",
-    "_writes",
-}  # copies start without these
+_OF_A_RUN = {"_recorder", "_folder", "_now", "_thread", "_taken", "_module", "_writes"}
 _OF_A_TRAINER = {"log", "log_dict"}  # methods of the module, that a trainer puts on its callbacks
 
 

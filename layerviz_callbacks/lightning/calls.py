@@ -109,14 +109,16 @@ def probe_of_call(
 
 
 def with_inputs(
-    arguments: tuple[Any, ...], named: dict[str, Any], inputs: Mapping[str, torch.Tensor]
+    arguments: tuple[Any, ...], named: dict[str, Any], inputs: Mapping[str, torch.Tensor] | None
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a call with other inputs, by the names that `probe_of_call` gave them.
+    """The arguments of a call with other inputs, by the names that `probe_of_call` gave them; None: as it is.
 
     Example:
         >>> with_inputs((torch.zeros(2), 3), {}, {"input": torch.ones(1)})
         ((tensor([1.]), 3), {})
     """
+    if inputs is None:
+        return arguments, named
     given = [*arguments, named]
 
     def other(name: str) -> Change:

@@ -18,7 +18,7 @@ from layerviz_callbacks.lightning.calls import OuterCall, called_with, outer_cal
 from layerviz_callbacks.lightning.running import run_as_trained
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.torch.copying import tensors_in
-from layerviz_callbacks.torch.inputs import arranged, call_arguments, named_tensors
+from layerviz_callbacks.torch.inputs import call_arguments, own_tensors
 
 Forward = Callable[[Any, Any], Any]  # (module, batch or inputs) -> what the model gives back
 Inputs = Mapping[str, torch.Tensor] | None  # by their names in `Probe.arrays`; None: those of the probe
@@ -181,7 +181,7 @@ def inputs_of(module: Any, probe: Probe, others: Inputs = None) -> Any:
         probe: says in which form inputs are given.
         others: what is given instead of the probe's.
     """
-    given, inputs = arranged(probe, others or named_tensors(module, probe)), probe.inputs
+    given, inputs = own_tensors(module, probe, others), probe.inputs
     if isinstance(given, tuple):
         return type(inputs)(*given) if hasattr(inputs, "_fields") else type(inputs)(given)
     return given

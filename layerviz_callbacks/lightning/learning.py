@@ -90,9 +90,8 @@ def _entry_of_calls(trainer: Any, module: Any, step: Any, batch: Any, calls: lis
         called = module.get_submodule(call.name) if call.name else module
 
         def repeat_call(inputs: Inputs = None) -> Any:
-            arguments, named = copied([call.arguments, call.named], module.device)
-            if inputs is not None:
-                arguments, named = with_inputs(arguments, named, inputs)
+            arguments, named = copied((call.arguments, call.named), module.device)
+            arguments, named = with_inputs(arguments, named, inputs)
             return run_as_trained(trainer, module, lambda: called(*arguments, **named))
 
         way = f"{call.name or 'the module'} is called as {step.__name__} does it"
@@ -110,10 +109,7 @@ def _entry_of_first_part(trainer: Any, module: Any, batch: Any) -> Entry:
     value = input_of(batch)
 
     def call(inputs: Inputs = None) -> Any:
-        arguments: tuple[Any, ...] = (copied(value, module.device),)
-        named: dict[str, Any] = {}
-        if inputs is not None:
-            arguments, named = with_inputs(arguments, named, inputs)
+        arguments, named = with_inputs((copied(value, module.device),), {}, inputs)
         return call_forward(trainer, module, arguments, named, inputs=value)
 
     probe = probe_of_call((value,), {}, targets_of(batch))

@@ -34,8 +34,8 @@ def version_event() -> bytes:
 
 
 def session_event(step: int) -> bytes:
-    """The event that stands before the first picture of every file: what the folder's earlier files hold
-    from `step` on no longer counts.
+    """The event that stands before the first picture or number of every file: what the folder's earlier
+    files hold from `step` on no longer counts.
 
     TensorBoard's Python reader takes the first such event of a folder as its beginning and obeys the
     later ones; without them it would show the oldest picture of a step that a resumed run repeats. The

@@ -39,7 +39,7 @@ class TensorBoard(Sink):
         self._run = folder_path("log_dir", log_dir, 'log_dir="logs"') / _RUN
         self._file: EventFile | None = None
         self._written = 0
-        self._session_begins = False  # the next pictures are the first of this file
+        self._session_begins = False  # the next pictures or numbers are the first of this file
 
     def open(self, *, first_step: int) -> None:
         """Create the folder and the event file; see `Sink.open`."""
@@ -61,12 +61,10 @@ class TensorBoard(Sink):
         Raises:
             SinkError: the file was deleted, the disk is full, or the sink is not open.
         """
-        from layerviz_callbacks.sinks.events import image_event, session_event  # by need: imports tensorboard
+        from layerviz_callbacks.sinks.events import image_event  # by need: imports tensorboard
 
-        if self._session_begins and pictures:
-            self._append(session_event(step))
-            self._session_begins = False
         for picture in pictures:
+            self._begin_session(step)
             self._append(
                 image_event(
                     printable_tag(picture.tag),
@@ -88,6 +86,7 @@ class TensorBoard(Sink):
         from layerviz_callbacks.sinks.events import scalar_event
 
         for tag, value in scalars.items():
+            self._begin_session(step)
             self._append(scalar_event(printable_tag(tag), value, step))
 
     def flush(self) -> None:
@@ -114,6 +113,13 @@ class TensorBoard(Sink):
     def location(self) -> str:
         """The run's folder."""
         return str(self._run)
+
+    def _begin_session(self, step: int) -> None:
+        from layerviz_callbacks.sinks.events import session_event
+
+        if self._session_begins:
+            self._append(session_event(step))
+            self._session_begins = False
 
     def _append(self, event: bytes) -> None:
         file = self._file

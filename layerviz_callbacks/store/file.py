@@ -12,9 +12,9 @@ import numpy as np
 
 from layerviz_callbacks.errors import SelectionError, SnapshotFileError, check_choice, did_you_mean
 from layerviz_callbacks.snapshot import Layer, Snapshot
-from layerviz_callbacks.store.facts import from_text
+from layerviz_callbacks.store.layers import FOLDERS
 from layerviz_callbacks.store.library import xarray_library
-from layerviz_callbacks.store.names import escaped, unescaped
+from layerviz_callbacks.store.names import escaped
 from layerviz_callbacks.store.opened import OpenedFile
 from layerviz_callbacks.store.places import file_path
 from layerviz_callbacks.store.series import stacked
@@ -22,8 +22,6 @@ from layerviz_callbacks.store.step_reader import StepReader, steps_in
 from layerviz_callbacks.store.steps import read_facts, read_metrics
 from layerviz_callbacks.store.stored_layer import read_whole
 from layerviz_callbacks.store.xarrays import dataset
-
-_FOLDERS = {"kernel": "kernels", "output": "outputs", "attention": "attention"}
 
 
 class SnapshotFile:
@@ -56,10 +54,7 @@ class SnapshotFile:
     @property
     def layers(self) -> tuple[str, ...]:
         """The names of all layers that any step has, in the model's order."""
-        known = self._opened.look(
-            lambda file: {name: from_text(file["layers"][name][()])["number"] for name in file["layers"]}
-        )
-        return tuple(unescaped(name) for name in sorted(known, key=lambda name: int(known[name])))
+        return self._reader.names()
 
     @property
     def metrics(self) -> dict[str, np.ndarray]:
@@ -114,8 +109,8 @@ class SnapshotFile:
             name: of the layer.
             attribute: "kernel", "output" or "attention".
         """
-        check_choice("attribute", attribute, _FOLDERS)
-        place = f"{_FOLDERS[attribute]}/{escaped(name)}"
+        check_choice("attribute", attribute, FOLDERS)
+        place = f"{FOLDERS[attribute]}/{escaped(name)}"
         return self._opened.look(
             lambda file: tuple(step for step in steps_in(file) if f"{step}/{place}" in file["steps"])
         )
@@ -177,7 +172,7 @@ class SnapshotFile:
         samples = self.snapshot(steps[-1]).probe.names if steps else ()
         found = {}
         for name in self.layers if layers is None else layers:
-            held = {attribute: self.steps_with(name, attribute) for attribute in _FOLDERS}
+            held = {attribute: self.steps_with(name, attribute) for attribute in FOLDERS}
             held = {attribute: those for attribute, those in held.items() if those}
             over = {attribute: self._over_steps(name, attribute, those) for attribute, those in held.items()}
             if over:

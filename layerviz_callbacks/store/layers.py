@@ -18,10 +18,9 @@ from layerviz_callbacks.store.stored_layer import LAZY
 
 CHANNEL_AXES = {"kernels": 0, "outputs": -1, "attention": 1, "gradients": -1}
 """By folder of arrays, which axis has levels of its own in uint8."""
-_FOLDERS = {"kernel": "kernels", "output": "outputs", "attention": "attention"}
+FOLDERS = {"kernel": "kernels", "output": "outputs", "attention": "attention"}
+"""By attribute of a layer, the folder of its arrays."""
 _TAKEN = {"kernel_taken": "kernels", "output_taken": "outputs"}
-
-
 _FACTS = tuple(field.name for field in fields(Layer) if field.name not in LAZY)
 
 
@@ -69,7 +68,7 @@ def write_layers(arrays: ArrayWriter, layers: Mapping[str, Layer]) -> dict[str, 
     refused: dict[str, str] = {}
     for name, layer in layers.items():
         key = escaped(name)
-        for attribute, folder in _FOLDERS.items():
+        for attribute, folder in FOLDERS.items():
             values = getattr(layer, attribute)
             if values is not None:
                 arrays.write_layer_array(folder, key, values, CHANNEL_AXES[folder])
@@ -110,8 +109,8 @@ def read_attribute(group: Any, facts: Mapping[str, Any], name: str, attribute: s
         attribute: one of `LAZY`.
     """
     key = escaped(name)
-    if attribute in _FOLDERS:
-        return _read_array(group, _FOLDERS[attribute], key)
+    if attribute in FOLDERS:
+        return _read_array(group, FOLDERS[attribute], key)
     if attribute in _TAKEN:
         return _read_taken(group, facts, _TAKEN[attribute], name)
     if attribute == "weights":

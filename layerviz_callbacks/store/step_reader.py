@@ -12,7 +12,7 @@ from layerviz_callbacks.snapshot import Initial, Layer, Snapshot
 from layerviz_callbacks.store.facts import from_text, revived
 from layerviz_callbacks.store.layers import read_attribute
 from layerviz_callbacks.store.library import h5py_library
-from layerviz_callbacks.store.names import escaped
+from layerviz_callbacks.store.names import escaped, unescaped
 from layerviz_callbacks.store.opened import OpenedFile
 from layerviz_callbacks.store.probes import read_probe
 from layerviz_callbacks.store.steps import read_facts, read_metrics, read_named, read_saliency, read_scores
@@ -80,6 +80,15 @@ class StepReader:
     def layers(self, step: int) -> dict[str, Layer]:
         """The layers of one step by name."""
         return self.look_at(step, lambda group: self._layers_of(group, read_facts(group), step))
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all layers that any step has, in the model's order."""
+
+        def find(file: Any) -> tuple[str, ...]:
+            numbers = {name: int(from_text(file["layers"][name][()])["number"]) for name in file["layers"]}
+            return tuple(unescaped(name) for name in sorted(numbers, key=lambda name: numbers[name]))
+
+        return self._opened.look(find)
 
     def _initial(self, group: Any, step: int) -> Initial | None:
         if "initial" not in group:

@@ -49,7 +49,7 @@ class AttentionSearch:
             request: what is asked for.
         """
         wanted = request.attention
-        if wanted.issuperset(layers) and (wanted or not layers):  # of everything: it is no layer of its own
+        if wanted.issuperset(layers):  # of everything: it is no layer of its own
             wanted |= {self.own_name(layers)}
         if self._found is not None and not any(one.layer in wanted for one in self._found.values()):
             return None

@@ -15,7 +15,7 @@ _OUTPUT, _ATTRIBUTE = "output ", "attribute "
 
 
 def kept_weights(
-    module: nn.Module | None, output: Any, lengths: frozenset[int]
+    module: nn.Module, output: Any, lengths: frozenset[int]
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """What might be weights `(sample, query, key)` or `(sample, head, query, key)`, by shapes alone.
 
@@ -33,7 +33,7 @@ def kept_weights(
     first = parts[0][1]
     queries = {1} if first.ndim == 2 else _lengths(first)
     found = [(f"{_OUTPUT}{path}", part) for path, part in parts[1:]]
-    found += [(f"{_ATTRIBUTE}{name}", value) for name, value in vars(module or first).items()]
+    found += [(f"{_ATTRIBUTE}{name}", value) for name, value in vars(module).items()]
     for what, weights in found:
         if not isinstance(weights, torch.Tensor) or isinstance(weights, nn.Parameter):
             continue
@@ -44,10 +44,10 @@ def kept_weights(
             yield what, weights
 
 
-def weights_at(what: str, module: nn.Module | None, output: Any) -> torch.Tensor | None:
+def weights_at(what: str, module: nn.Module, output: Any) -> torch.Tensor | None:
     """The tensor that `kept_weights` called so in an earlier pass."""
     if what.startswith(_ATTRIBUTE):
-        value = vars(module).get(what.removeprefix(_ATTRIBUTE)) if module is not None else None
+        value = vars(module).get(what.removeprefix(_ATTRIBUTE))
         return value if isinstance(value, torch.Tensor) else None
     return dict(tensors_in(output)).get(what.removeprefix(_OUTPUT))
 

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from layerviz_callbacks.torch.copying import argument_tensors
+
 INPUT, LEARNED, PRODUCT, EXPONENTIAL = 1, 2, 4, 8
 """It depends on the model's input; on a parameter; on a product of tensors; on a softmax or the like."""
 
@@ -102,14 +104,14 @@ class Origins:
             return
         if not isinstance(result, (torch.Tensor, tuple, list)):
             return
-        sources = [*_tensors(args), *_tensors(kwargs.values())]
+        sources = [*argument_tensors(args), *argument_tensors(kwargs.values())]
         if name in _TO_BE_FILLED:
             origin = _UNKNOWN
         elif not sources or name in _CONSTANTS:
             origin = 0
         else:
             origin = _union(self, sources) | _GAINED.get(name, 0)
-        for tensor in _tensors([result]):
+        for tensor in argument_tensors([result]):
             self._set(tensor, origin)
         if sources and isinstance(result, torch.Tensor) and name in _FOLDING | _JOINING:
             self._note_order(name, sources, result)
@@ -133,14 +135,6 @@ class Origins:
 
 def _union(origins: Origins, values: Iterable[Any]) -> int:
     origin = 0
-    for tensor in _tensors(values):
+    for tensor in argument_tensors(values):
         origin |= origins.of(tensor)
     return origin
-
-
-def _tensors(values: Iterable[Any]) -> Iterable[torch.Tensor]:
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from _tensors(value)

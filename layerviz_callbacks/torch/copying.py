@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,15 @@ def tensors_in(value: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]
     else:
         for key, part in parts_of(value):
             yield from tensors_in(part, f"{path}.{key}" if path else str(key))
+
+
+def argument_tensors(arguments: Iterable[Any]) -> Iterator[torch.Tensor]:
+    """The tensors among an operation's arguments, or its results: those in lists and tuples too."""
+    for one in arguments:
+        if isinstance(one, torch.Tensor):
+            yield one
+        elif isinstance(one, (list, tuple)):
+            yield from argument_tensors(one)
 
 
 def parts_of(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -34,14 +34,19 @@ def call_arguments(
         >>> x.dtype, named
         (torch.float32, {})
     """
-    given = own_tensors(model, probe) if tensors is None else arranged(probe, tensors)
+    given = own_tensors(model, probe, tensors)
     if isinstance(given, dict):
         return ((), given) if _accepts_names(model, list(given)) else ((given,), {})
     return (given, {}) if isinstance(given, tuple) else ((given,), {})
 
 
-def own_tensors(model: nn.Module, probe: Probe) -> Any:
+def own_tensors(model: nn.Module, probe: Probe, others: Mapping[str, torch.Tensor] | None = None) -> Any:
     """The probe's inputs as tensors on the model's device, in its floating-point type.
+
+    Args:
+        model: its device and type are the tensors'.
+        probe: says in which form inputs are given.
+        others: what is given instead of the probe's, by the names in `Probe.arrays`; None: the probe's own.
 
     Returns:
         A tensor where the probe is one array; a dict of tensors where it is a dict; a tuple of them where it
@@ -52,21 +57,7 @@ def own_tensors(model: nn.Module, probe: Probe) -> Any:
         >>> own_tensors(nn.Linear(2, 1), Probe({"x": np.ones((4, 2))}))["x"].dtype
         torch.float32
     """
-    return arranged(probe, named_tensors(model, probe))
-
-
-def named_tensors(model: nn.Module, probe: Probe) -> dict[str, torch.Tensor]:
-    """The same by their names in `Probe.arrays`."""
-    inputs = probe.inputs
-    if isinstance(inputs, Mapping):
-        return {str(name): own_tensor(model, value) for name, value in inputs.items()}
-    if "input" in probe.arrays:
-        return {"input": own_tensor(model, inputs)}
-    return {name: own_tensor(model, value) for name, value in zip(probe.arrays, inputs, strict=True)}
-
-
-def arranged(probe: Probe, tensors: Mapping[str, torch.Tensor]) -> Any:
-    """Tensors by their names in `Probe.arrays`, in the form in which the probe was given."""
+    tensors = _named_tensors(model, probe) if others is None else others
     if isinstance(probe.inputs, Mapping):
         return {name: tensors[str(name)] for name in probe.inputs}
     if "input" in probe.arrays:
@@ -88,8 +79,18 @@ def other_tensors(
     device, _ = _device_and_dtype(model)
     return {
         name: torch.from_numpy(np.array(inputs[name])).to(device, own.dtype)
-        for name, own in named_tensors(model, probe).items()
+        for name, own in _named_tensors(model, probe).items()
     }
+
+
+def _named_tensors(model: nn.Module, probe: Probe) -> dict[str, torch.Tensor]:
+    """The probe's inputs as the model's own tensors, by their names in `Probe.arrays`."""
+    inputs = probe.inputs
+    if isinstance(inputs, Mapping):
+        return {str(name): own_tensor(model, value) for name, value in inputs.items()}
+    if "input" in probe.arrays:
+        return {"input": own_tensor(model, inputs)}
+    return {name: own_tensor(model, value) for name, value in zip(probe.arrays, inputs, strict=True)}
 
 
 def own_tensor(model: nn.Module, value: Any) -> torch.Tensor:

@@ -11,6 +11,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from layerviz_callbacks.torch.copying import argument_tensors
 from layerviz_callbacks.torch.differentiable import NoGraphError
 
 _LAST = frozenset({"_softmax", "_log_softmax", "sigmoid", "sigmoid_", "log_sigmoid_forward"})
@@ -129,7 +130,9 @@ class LogitsFinder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _follow(self, operation: Any, args: Any, named: Mapping[str, Any], result: Any) -> None:
-        if operation is torch.ops.aten.view.dtype or not all(one in self._made for one in _tensors(args)):
+        if operation is torch.ops.aten.view.dtype or not all(
+            one in self._made for one in argument_tensors(args)
+        ):
             return
         if isinstance(result, torch.Tensor):
             self._made[result] = _Made(operation, tuple(args), named, None)
@@ -159,7 +162,7 @@ class LogitsFinder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         made = self._made[tensor]
         if isinstance(made, _Source):
             return [made]
-        found = {id(one): one for part in _tensors(made.arguments) for one in self._sources(part)}
+        found = {id(one): one for part in argument_tensors(made.arguments) for one in self._sources(part)}
         return list(found.values())
 
     def _again(
@@ -186,17 +189,6 @@ def _source(operation: Any, packet: str, args: Any, named: Mapping[str, Any]) ->
 
 def _name_of(operation: Any) -> str:
     return str(getattr(getattr(operation, "overloadpacket", None), "__name__", ""))
-
-
-def _tensors(arguments: Any) -> list[torch.Tensor]:
-    """The tensors among an operation's arguments, those in lists too."""
-    found = []
-    for one in arguments:
-        if isinstance(one, torch.Tensor):
-            found.append(one)
-        elif isinstance(one, (list, tuple)):
-            found += _tensors(one)
-    return found
 
 
 def _changed(argument: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:

@@ -11,7 +11,7 @@ from torch import nn
 
 from layerviz_callbacks.errors import ArgumentError, DifferentiationError
 from layerviz_callbacks.probe import Probe
-from layerviz_callbacks.torch.inputs import arranged, call_arguments, has_forward, own_tensors
+from layerviz_callbacks.torch.inputs import call_arguments, has_forward, own_tensors
 from layerviz_callbacks.torch.names import in_this_process
 
 ShowCall = Callable[..., Any]
@@ -55,8 +55,7 @@ class Showing:
             return self._called(self._call, tensors)
         model = in_this_process(self._model)
         if self._forward is not None:
-            given = own_tensors(model, self._probe) if tensors is None else arranged(self._probe, tensors)
-            return self._forward(model, given)
+            return self._forward(model, own_tensors(model, self._probe, tensors))
         if not has_forward(model):
             raise ArgumentError(
                 f"{type(model).__name__} has no forward(), so it cannot be shown the probe. Say how: "

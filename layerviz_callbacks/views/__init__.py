@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layerviz_callbacks.views.attention import Attention
-from layerviz_callbacks.views.base import View
+from layerviz_callbacks.views.base import ModelView, View
 from layerviz_callbacks.views.composite import Composite
 from layerviz_callbacks.views.feature_maps import FeatureMaps
 from layerviz_callbacks.views.film import FilmStrip
@@ -21,6 +21,7 @@ __all__ = [
     "FilmStrip",
     "Filters",
     "GradCAM",
+    "ModelView",
     "Patterns",
     "Predictions",
     "Saliency",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
@@ -81,18 +80,9 @@ class Attention(View):
         self.max_heads = max_heads
         self.contrast = contrast
         self.rollout = _checked_chain(rollout)
-        self._one_in = 1
 
-    def reduced(self, factor: int) -> Attention:
-        """The same view with one in `factor` heads and samples, at least one."""
-        fewer = copy.copy(self)
-        fewer._one_in = self._one_in * factor
-        return fewer
-
-    def chosen(self, snapshot: Snapshot) -> list[Layer]:
-        """The layers that the user chose; where nothing was chosen, those that compute attention."""
-        if self.layers is not None or snapshot.chosen is not None:
-            return super().chosen(snapshot)
+    def by_default(self, snapshot: Snapshot) -> list[Layer]:
+        """Those that compute attention."""
         return [layer for layer in snapshot if attention_shape_of(layer) is not None]
 
     def refusal(self, layer: Layer) -> str:
@@ -189,10 +179,10 @@ class Attention(View):
 
     @property
     def _samples(self) -> int:
-        return max(1, self.max_samples // self._one_in)
+        return self._fewer(self.max_samples)
 
     def _heads(self, total: int) -> int:
-        return max(1, min(total, self.max_heads or total) // self._one_in)
+        return self._fewer(min(total, self.max_heads or total))
 
 
 def _checked_chain(given: bool | Sequence[str]) -> bool | tuple[str, ...]:

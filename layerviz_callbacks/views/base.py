@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from layerviz_callbacks.request import Request
 from layerviz_callbacks.selection import Selector, check_selector, select
 from layerviz_callbacks.snapshot import Layer, Snapshot
 
+_View = TypeVar("_View", bound="View")
+
 
 class View(ABC):
     """What to draw, of which layers and how often: a pure function from a Snapshot to Pictures.
@@ -26,8 +29,7 @@ class View(ABC):
         every_n_epochs: how often; None: as often as the callback records.
 
     A view of your own sets `family` (the group in TensorBoard) and `needs`, and writes `refusal` and
-    `draw_layer`. One that draws no layers but what the model itself answers sets `per_layer = False`, and
-    writes `draw` and `refusals`.
+    `draw_layer`. One that draws no layers, but what the model itself answers, is a `ModelView`.
 
     Attributes:
         family: the group of its pictures in TensorBoard.
@@ -45,6 +47,7 @@ class View(ABC):
     per_layer: ClassVar[bool] = True
     leaves_out: ClassVar[str] = ""
     told_apart_by: ClassVar[str] = "layers="
+    _one_in = 1
 
     def __init__(self, *, layers: Selector | None = None, every_n_epochs: int | None = None) -> None:
         check_selector(layers)
@@ -107,9 +110,18 @@ class View(ABC):
         """What `draw` must know of this step at later ones, where `needs` has "history": small arrays."""
         return {}
 
-    def reduced(self, factor: int) -> View:
-        """The same view with one in `factor` channels and samples; default: the view itself."""
-        return self
+    def reduced(self: _View, factor: int) -> _View:
+        """The same view with one in `factor` of the channels and samples that it draws, at least one of each.
+
+        Default: a copy, which draws less where the view asks `_fewer` how many it draws.
+        """
+        thinner = copy.copy(self)
+        thinner._one_in = self._one_in * factor
+        return thinner
+
+    def _fewer(self, wanted: int) -> int:
+        """How many of the channels or samples that are wanted are drawn, once the view was `reduced`."""
+        return max(1, wanted // self._one_in)
 
     @abstractmethod
     def draw_layer(self, layer: Layer, snapshot: Snapshot) -> Iterable[Picture]:
@@ -124,18 +136,44 @@ class View(ABC):
         return [layer for layer in self.chosen(snapshot) if not self.refusal(layer)]
 
     def chosen(self, snapshot: Snapshot) -> list[Layer]:
-        """The layers that the user chose; where nothing was chosen, those with a kernel."""
+        """The layers that the user chose; where nothing was chosen, those `by_default`."""
         names = snapshot.chosen
         if self.layers is not None and names is None:
             names = frozenset(select(self.layers, [(layer.name, layer) for layer in snapshot]))
         if names is None:
-            return [layer for layer in snapshot if layer.kernel_shape is not None]
+            return self.by_default(snapshot)
         return [layer for layer in snapshot if layer.name in names or layer.base_name in names]
+
+    def by_default(self, snapshot: Snapshot) -> list[Layer]:
+        """The layers that are drawn where nothing was chosen; default: those with a kernel."""
+        return [layer for layer in snapshot if layer.kernel_shape is not None]
 
     def tag(self, layer: Layer, snapshot: Snapshot) -> str:
         """`family/NN_layer`: NN is the layer's place, so that sorting by name is the model's order."""
         digits = _digits(weakref.ref(snapshot))
         return f"{self.family}/{layer.place:0{digits}d}_{layer.name}"
+
+
+class ModelView(View):
+    """A view that draws no layers: a subclass writes `draw` and, where not all can be drawn, `refusals`."""
+
+    per_layer: ClassVar[bool] = False
+
+    def refusal(self, layer: Layer) -> str:
+        """No layer is drawn."""
+        return f"{self.family} are of the model, not of a layer"
+
+    def chosen(self, snapshot: Snapshot) -> list[Layer]:
+        """No layer."""
+        return []
+
+    def draw_layer(self, layer: Layer, snapshot: Snapshot) -> Iterable[Picture]:
+        """Nothing: no layer is drawn."""
+        return []
+
+    @abstractmethod
+    def draw(self, snapshot: Snapshot) -> list[Picture]:
+        """Its pictures."""
 
 
 @lru_cache(maxsize=32)  # by a weak reference: it keeps no snapshot

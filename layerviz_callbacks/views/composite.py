@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -99,20 +98,11 @@ class Composite(View):
             self.family = f"{self.family} {method}"
         self.count = count or _COUNTS.get(method, 1)
         self.max_samples = max_samples
-        self._one_in = 1
 
-    def reduced(self, factor: int) -> Composite:
-        """The same view with one in `factor` samples, at least one."""
-        fewer = copy.copy(self)
-        fewer._one_in = self._one_in * factor
-        return fewer
-
-    def chosen(self, snapshot: Snapshot) -> list[Layer]:
-        """The layers that the user chose; where nothing was chosen, those with a kernel and axes of space."""
-        chosen = super().chosen(snapshot)
-        if self.layers is not None or snapshot.chosen is not None:
-            return chosen
-        return [layer for layer in chosen if layer.output_shape is not None and len(layer.output_shape) > 2]
+    def by_default(self, snapshot: Snapshot) -> list[Layer]:
+        """Those with a kernel and axes of space."""
+        shapes = [(layer, layer.output_shape) for layer in super().by_default(snapshot)]
+        return [layer for layer, shape in shapes if shape is not None and len(shape) > 2]
 
     def refusal(self, layer: Layer) -> str:
         """Why there is no composite of this layer, in words; empty where there is."""
@@ -154,7 +144,7 @@ class Composite(View):
         rank = len(shape) - 2
         named = shape[0] == len(snapshot.probe)
         given = input_of(snapshot.inputs, rank) if named else None
-        samples = max(1, min(shape[0], self.max_samples) // self._one_in)
+        samples = self._fewer(min(shape[0], self.max_samples))
         panels = 1 + (given is not None) + (named and has_answer(snapshot, rank))
         space = shape[1:-1] if given is None else given.shape[1:-1]
         if rank == 3:

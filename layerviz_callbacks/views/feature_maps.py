@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -117,13 +116,6 @@ class FeatureMaps(View):
         self.colours = colours
         if colours == "grey":
             self.family = f"{self.family} in grey"
-        self._one_in = 1
-
-    def reduced(self, factor: int) -> FeatureMaps:
-        """The same view with one in `factor` channels and samples, at least one of each."""
-        fewer = copy.copy(self)
-        fewer._one_in = self._one_in * factor
-        return fewer
 
     def refusal(self, layer: Layer) -> str:
         """Why this layer's output cannot be drawn, in words; empty where it can."""
@@ -168,8 +160,8 @@ class FeatureMaps(View):
     ) -> _Layout:
         """Fit a sheet for an output of this shape, of a layer that answers to so many `samples`."""
         drawing, space = MAP_DRAWINGS[len(shape) - 2], shape[1:-1]
-        shown = max(1, min(shape[0], self.max_samples) // self._one_in)
-        limit = max(1, (self.max_channels or drawing.default_channels) // self._one_in)
+        shown = self._fewer(min(shape[0], self.max_samples))
+        limit = self._fewer(self.max_channels or drawing.default_channels)
         count = drawn_count(channels, shape[-1], limit)
         named = samples == len(snapshot.probe)
         side = named and can_be_small(snapshot.inputs, shown)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
@@ -109,7 +108,6 @@ class GradCAM(View):
         self.target = Target.checked(target, output=output, region=region)
         self.max_samples = max_samples
         self.labels = checked_names("labels", labels) or ()
-        self._one_in = 1
         of_another = self.target != Target()
         if of_another and method in WITHOUT_GRADIENT:
             raise ArgumentError(
@@ -119,12 +117,6 @@ class GradCAM(View):
         self.family = f"{method} of {self.target}".replace("/", ".") if of_another else method
         if method in WITHOUT_GRADIENT:
             self.needs = frozenset({"outputs", "model outputs", "initial"})
-
-    def reduced(self, factor: int) -> GradCAM:
-        """The same view with one in `factor` samples, at least one."""
-        fewer = copy.copy(self)
-        fewer._one_in = self._one_in * factor
-        return fewer
 
     def check(self, shapes: Snapshot) -> None:
         """Raise `ArgumentError` where the target does not fit what this model gives, or the probe."""
@@ -136,9 +128,11 @@ class GradCAM(View):
 
     def chosen(self, snapshot: Snapshot) -> list[Layer]:
         """The layers that the user chose and that answer to each sample; or the one drawn by default."""
-        if self.layers is None and snapshot.chosen is None:
-            return default_layers(snapshot, self.target)
         return [layer for layer in super().chosen(snapshot) if not _other_rows(layer, snapshot)]
+
+    def by_default(self, snapshot: Snapshot) -> list[Layer]:
+        """The last layer whose maps are not too coarse; see `default_layers`."""
+        return default_layers(snapshot, self.target)
 
     def refusal(self, layer: Layer) -> str:
         """Why there is no map of this layer, in words; empty where there is."""
@@ -207,7 +201,7 @@ class GradCAM(View):
         return self.method not in WITHOUT_GRADIENT
 
     def _samples(self, count: int) -> int:
-        return max(1, min(count, self.max_samples) // self._one_in)
+        return self._fewer(min(count, self.max_samples))
 
     def _parts(self, layer: Layer, snapshot: Snapshot) -> tuple[np.ndarray, np.ndarray | None] | None:
         """The output with its gradient, tokens as maps; None where they were not read, or not whole."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -118,20 +117,14 @@ class Patterns(View):
         self._recipe = PatternRecipe(
             (), steps, float(step_size), start, jitter, size=_checked_size(size), seed=seed
         )
-        self._one_in = 1
 
-    def reduced(self, factor: int) -> Patterns:
-        """The same view with one in `factor` channels, at least one."""
-        fewer = copy.copy(self)
-        fewer._one_in = self._one_in * factor
-        return fewer
-
-    def chosen(self, snapshot: Snapshot) -> list[Layer]:
-        """The layers that the user chose; where nothing was chosen, four convolutions, evenly spread."""
-        chosen = super().chosen(snapshot)
-        if self.layers is not None or snapshot.chosen is not None:
-            return chosen
-        found = [layer for layer in chosen if _is_convolution(layer) and not self.refusal(layer)]
+    def by_default(self, snapshot: Snapshot) -> list[Layer]:
+        """Four convolutions, evenly spread."""
+        found = [
+            layer
+            for layer in super().by_default(snapshot)
+            if _is_convolution(layer) and not self.refusal(layer)
+        ]
         places = np.linspace(0, len(found) - 1, min(MOST_LAYERS, len(found)))
         return [found[place] for place in np.rint(places).astype(int)]
 
@@ -192,7 +185,7 @@ class Patterns(View):
         count = drawn_count(self.channels, total, self.max_channels)
         numbers = range(count) if isinstance(self.channels, str) else self.channels
         there = tuple(int(number) for number in numbers if int(number) < total)
-        return there[: max(1, len(there) // self._one_in)]
+        return there[: self._fewer(len(there))]
 
 
 def _sees_images(shapes: Snapshot) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
 
 from layerviz_callbacks.errors import ArgumentError, SelectionError, check_choice, check_count, did_you_mean
 from layerviz_callbacks.picture import Picture
-from layerviz_callbacks.snapshot import Layer, Snapshot
-from layerviz_callbacks.views.base import View
+from layerviz_callbacks.snapshot import Snapshot
+from layerviz_callbacks.views.base import ModelView, View
 from layerviz_callbacks.views.labels import checked_names
 from layerviz_callbacks.views.prediction_classes import draw_classes, draw_numbers
 from layerviz_callbacks.views.prediction_curves import draw_answers_over_time
@@ -26,7 +24,7 @@ _DRAWINGS: Mapping[str, Callable[[Answer, Snapshot, int, Sequence[str]], Drawn]]
 }
 
 
-class Predictions(View):
+class Predictions(ModelView):
     """What the model answers to each sample: classes, a segmentation, curves over time, or numbers.
 
     | tag | what is drawn |
@@ -75,7 +73,6 @@ class Predictions(View):
 
     family = "predictions"
     needs = frozenset({"model outputs"})
-    per_layer: ClassVar[bool] = False
     told_apart_by = "outputs="
 
     def __init__(
@@ -101,27 +98,12 @@ class Predictions(View):
         self.outputs = (outputs,) if isinstance(outputs, str) else checked_names("outputs", outputs)
         self.max_samples = max_samples
         self._reading = Reading(kind, class_axis, scores, checked_names("labels", labels) or ())
-        self._one_in = 1
-
-    def reduced(self, factor: int) -> Predictions:
-        """The same view with one in `factor` samples, at least one."""
-        fewer = copy.copy(self)
-        fewer._one_in = self._one_in * factor
-        return fewer
 
     def repeats(self, other: View) -> bool:
         """Whether both draw one of the outputs."""
         if not isinstance(other, Predictions):
             return False
         return self.outputs is None or other.outputs is None or bool({*self.outputs} & {*other.outputs})
-
-    def refusal(self, layer: Layer) -> str:
-        """No layer is drawn."""
-        return "predictions are of the model, not of a layer"
-
-    def chosen(self, snapshot: Snapshot) -> list[Layer]:
-        """No layer."""
-        return []
 
     def refusals(self, snapshot: Snapshot) -> Mapping[str, str]:
         """The outputs that cannot be drawn, with the reason in words.
@@ -131,10 +113,6 @@ class Predictions(View):
         """
         answers = {name: answer_of(snapshot, name, self._reading) for name in self._chosen_outputs(snapshot)}
         return {name: str(answer) for name, answer in answers.items() if isinstance(answer, Refusal)}
-
-    def draw_layer(self, layer: Layer, snapshot: Snapshot) -> Iterable[Picture]:
-        """Nothing: no layer is drawn."""
-        return []
 
     def draw(self, snapshot: Snapshot) -> list[Picture]:
         """A sheet for each output that can be drawn."""
@@ -157,7 +135,7 @@ class Predictions(View):
         return [name for name in there if name in self.outputs]
 
     def _sheet(self, name: str, answer: Answer, snapshot: Snapshot) -> Picture:
-        samples = max(1, min(len(answer.values), self.max_samples) // self._one_in)
+        samples = self._fewer(min(len(answer.values), self.max_samples))
         single = len(snapshot.outputs) == 1
         labels: Sequence[str] = self._reading.labels
         if not single and answer.values.shape[-1] == 1:  # one curve or number: a name an output

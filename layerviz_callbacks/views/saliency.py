@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
 
 from layerviz_callbacks.errors import ArgumentError, DifferentiationError, check_choice, check_count
 from layerviz_callbacks.explaining import SaliencyRecipe, Target, score_of
@@ -14,7 +12,7 @@ from layerviz_callbacks.explaining.saliency import METHODS
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.request import Request
 from layerviz_callbacks.snapshot import Layer, Snapshot
-from layerviz_callbacks.views.base import View
+from layerviz_callbacks.views.base import ModelView
 from layerviz_callbacks.views.labels import checked_names
 from layerviz_callbacks.views.saliency_sheets import draw_saliency
 
@@ -22,7 +20,7 @@ _STEPS = {"smoothgrad": 16, "integrated gradients": 32}
 _NOISE = 0.15
 
 
-class Saliency(View):
+class Saliency(ModelView):
     """How much the score would change with each number of the input, under the input itself.
 
     | tag | what is drawn |
@@ -72,7 +70,6 @@ class Saliency(View):
 
     family = "saliency"
     needs = frozenset({"saliency"})
-    per_layer: ClassVar[bool] = False
     told_apart_by = "method= or target="
 
     def __init__(
@@ -104,19 +101,12 @@ class Saliency(View):
         self.seed = seed
         self.max_samples = max_samples
         self.labels = checked_names("labels", labels) or ()
-        self._one_in = 1
         kind = "saliency" if method == "gradient" else f"saliency {method}"
         self.family = (kind if self.target == Target() else f"{kind} of {self.target}").replace("/", ".")
 
-    def reduced(self, factor: int) -> Saliency:
-        """The same view with one in `factor` samples, at least one."""
-        fewer = copy.copy(self)
-        fewer._one_in = self._one_in * factor
-        return fewer
-
     def recipe(self, count: int) -> SaliencyRecipe:
         """What is asked for of a probe with so many samples."""
-        samples = max(1, min(count, self.max_samples) // self._one_in)
+        samples = self._fewer(min(count, self.max_samples))
         return SaliencyRecipe(self.method, self.target, samples, self.steps, self.noise, self.seed)
 
     def check(self, shapes: Snapshot) -> None:
@@ -125,14 +115,6 @@ class Saliency(View):
             score_of(self.target, shapes)
         except DifferentiationError:  # told by `refusals`
             return
-
-    def refusal(self, layer: Layer) -> str:
-        """No layer is drawn."""
-        return "saliency is of the inputs, not of a layer"
-
-    def chosen(self, snapshot: Snapshot) -> list[Layer]:
-        """No layer."""
-        return []
 
     def refusals(self, snapshot: Snapshot) -> Mapping[str, str]:
         """The inputs that have no saliency, or none that can be drawn, with the reason in words."""
@@ -152,10 +134,6 @@ class Saliency(View):
         if not any(not _refusal(name, shapes) for name in shapes.inputs):
             return Request()
         return Request(saliency=frozenset({self.recipe(len(shapes.probe))}))
-
-    def draw_layer(self, layer: Layer, snapshot: Snapshot) -> Iterable[Picture]:
-        """Nothing: no layer is drawn."""
-        return []
 
     def draw(self, snapshot: Snapshot) -> list[Picture]:
         """A sheet for each input whose saliency was read."""
