@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from layerviz_callbacks.errors import ArgumentError
@@ -28,6 +28,11 @@ class PlannedView:
     names: frozenset[str] | None
     reads: frozenset[str] = frozenset()
     off: bool = False
+
+    @property
+    def key(self) -> Hashable:
+        """The same for a view that draws less of the same."""
+        return type(self.view), self.view.family, self.reads
 
 
 def checked_views(views: Sequence[View] | None) -> list[View]:

@@ -31,6 +31,7 @@ class Request:
         gradient_samples: of the first so many samples; None: of all.
         saliency: what is needed of gradients with respect to the inputs.
         patterns: by `Layer.name`, the gradient ascent that is needed.
+        statistics: the names of the layers whose statistics are needed.
     """
 
     kernels: frozenset[str] = frozenset()
@@ -45,11 +46,12 @@ class Request:
     gradient_samples: int | None = None
     saliency: frozenset[SaliencyRecipe] = frozenset()
     patterns: Mapping[str, PatternRecipe] = field(default_factory=dict)
+    statistics: frozenset[str] = frozenset()
 
     @property
     def runs_model(self) -> bool:
         """Whether the model must be run on the probe for it."""
-        return bool(self.outputs or self.model_outputs or self.attention or self.targets)
+        return bool(self.outputs or self.model_outputs or self.attention or self.targets or self.statistics)
 
     @property
     def targets(self) -> list[Target]:
@@ -78,6 +80,7 @@ class Request:
             ),
             saliency=self.saliency | other.saliency,
             patterns={**self.patterns, **other.patterns},
+            statistics=self.statistics | other.statistics,
         )
 
 

@@ -19,6 +19,7 @@ from layerviz_callbacks.probe import Probe
 
 if TYPE_CHECKING:
     from layerviz_callbacks.explaining import FoundPatterns, SaliencyRecipe, Score, Target
+    from layerviz_callbacks.health import LayerHealth, LayerStatistics, Verdict
     from layerviz_callbacks.picture import Picture
     from layerviz_callbacks.render.held_range import HeldRange
     from layerviz_callbacks.views import View
@@ -56,6 +57,8 @@ class Layer:
         gradients: by target, the gradient of its score with respect to the output, whole
             `(sample, *space, channel)` of the first samples, float32; only where asked for.
         patterns: the inputs that its channels answer to most; None where none were asked for.
+        statistics: numbers of all its channels and an even part of its weights; None where none were asked
+            for.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Layer:
     attention: np.ndarray | None = None
     gradients: Mapping[Target, np.ndarray] = field(default_factory=dict)
     patterns: FoundPatterns | None = None
+    statistics: LayerStatistics | None = None
 
     @property
     def base_name(self) -> str:
@@ -119,6 +123,9 @@ class Snapshot:
             the range of its own values.
         history: what the view that draws kept of earlier steps, see `View.keep`.
         best: it is the best step so far, by what is monitored.
+        numbers: what the views found in numbers, by tag, as TensorBoard shows them.
+        health: by layer, what its statistics mean; only where a view asks for it.
+        verdicts: what is wrong with layers, the worst first.
         initial: the model before training, where a view compares with it; None at step 0, and where it is
             not known.
 
@@ -144,6 +151,9 @@ class Snapshot:
     history: tuple[Frame, ...] = ()
     best: bool = False
     initial: Initial | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    health: Mapping[str, LayerHealth] = field(default_factory=dict)
+    verdicts: tuple[Verdict, ...] = ()
 
     def __getitem__(self, name: str) -> Layer:
         """The layer of that name.

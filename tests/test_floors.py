@@ -9,7 +9,8 @@ PACKAGE = Path(__file__).parent.parent / "layerviz_callbacks"
 
 FLOORS = {
     "errors": 0, "messages": 0, "kinds": 0, "metering": 0, "safe_names": 0, "history": 0,
-    "render": 1, "failure": 1, "one_thread": 1, "budget": 1, "probe": 1, "selection": 1,
+    "histogram": 1, "health": 1,
+    "render": 1, "failure": 1, "best": 1, "one_thread": 1, "budget": 1, "probe": 1, "selection": 1,
     "cut": 2, "export": 2, "picture": 2,
     "snapshot": 3,
     "answers": 4,
@@ -17,13 +18,13 @@ FLOORS = {
     "request": 6, "store": 6,
     "reader": 7, "views": 7, "sinks": 7,
     "coverage": 8, "plan": 8, "verification": 8, "drawing": 8,
-    "delivery": 9, "inspection": 9,
+    "delivery": 9, "inspection": 9, "comparing": 9, "report": 9,
     "worker": 10, "process_artist": 10,
     "recording": 11,
     "recorder": 12,
     "keras": 13, "torch": 13,
     "lightning": 14,
-    "": 15, "demo": 15, "cli": 16, "__main__": 17,
+    "": 15, "demo": 15, "commands": 16, "cli": 17, "__main__": 18,
 }  # fmt: skip
 # Imports by need, inside a function, that go upwards: each is a convenience of the public API.
 UPWARDS_BY_NEED = {("snapshot", "views"), ("snapshot", "store")}

@@ -46,12 +46,14 @@ def test_the_comparison_above_can_fail():
 def test_every_attribute_of_a_layer_and_of_a_snapshot_was_in_use_above():
     snapshot = full_snapshot()
     for field in fields(Layer):
+        if field.name == "statistics":  # what they mean is in `Snapshot.numbers`
+            continue
         assert any(
             differences(getattr(layer, field.name), getattr(Layer("", "", 0), field.name))
             for layer in snapshot
         ), field.name
     for field in fields(Snapshot)[3:]:
-        if field.name == "history":  # that is the steps before
+        if field.name in ("history", "numbers", "health", "verdicts"):  # history: that is the steps before
             continue
         bare = Snapshot({}, snapshot.probe, {})
         assert differences(getattr(snapshot, field.name), getattr(bare, field.name)), field.name

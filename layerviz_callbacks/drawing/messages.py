@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from layerviz_callbacks.history import Frame
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.render.held_range import HeldRange
 
@@ -32,6 +31,10 @@ class ProbeCopy(Probe):
     def shown(self) -> dict[str, np.ndarray]:
         """The inputs as they are displayed."""
         return self._inputs
+
+
+TOLD = ("ranges", "history", "numbers", "health", "verdicts")
+"""Attributes of a Snapshot that are told with each task."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,14 @@ class Task:
         chosen: see `Snapshot.chosen`.
         shown: None: that of the task before.
         read: None: that of the task before.
-        ranges: see `Snapshot.ranges`.
-        history: see `Snapshot.history`.
+        told: further attributes of the Snapshot that differ from view to view.
     """
 
     view: bytes | None
     chosen: frozenset[str] | None
     shown: Shown | None
     read: Read | None
-    ranges: Mapping[str, HeldRange] | None = None
-    history: tuple[Frame, ...] = ()
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,7 @@ class _Desk:
             **vars(self._shown),
             **self._read.fields,
             chosen=task.chosen,
-            ranges=task.ranges,
-            history=task.history,
+            **task.told,
         )
         try:
             view = None if task.view is None else pickle.loads(task.view)

@@ -7,7 +7,7 @@ from copy import copy
 
 import numpy as np
 
-from layerviz_callbacks.drawing.messages import ProbeCopy, Read, Shown, Task
+from layerviz_callbacks.drawing.messages import TOLD, ProbeCopy, Read, Shown, Task
 from layerviz_callbacks.drawing.pickling import dumps
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.snapshot import Layer, Snapshot
@@ -37,9 +37,10 @@ class Sent:
                 probe = ProbeCopy(probe, snapshot.inputs)
             shown = Shown(probe, dict(snapshot.inputs))
         if not self._has_layers(snapshot):
-            apart = ("probe", "inputs", "chosen", "ranges", "history")
+            apart = ("probe", "inputs", "chosen", *TOLD)
             read = Read({name: value for name, value in vars(snapshot).items() if name not in apart})
-        return Task(view, snapshot.chosen, shown, read, snapshot.ranges, snapshot.history)
+        told = {name: getattr(snapshot, name) for name in TOLD}
+        return Task(view, snapshot.chosen, shown, read, told)
 
     def note(self, snapshot: Snapshot) -> None:
         """Everything of this snapshot is there now."""

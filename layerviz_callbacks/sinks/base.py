@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
+from layerviz_callbacks.histogram import Histogram
 from layerviz_callbacks.picture import Picture
 
 
@@ -33,6 +34,9 @@ class Sink(ABC):
 
     def write_scalars(self, scalars: Mapping[str, float], step: int) -> None:  # noqa: B027
         """Write numbers by tag; a sink that keeps none does nothing."""
+
+    def write_histograms(self, histograms: Mapping[str, Histogram], step: int) -> None:  # noqa: B027
+        """Write histograms by tag; a sink that keeps none does nothing."""
 
     @abstractmethod
     def flush(self) -> None:

@@ -21,7 +21,8 @@ CHANNEL_AXES = {"kernels": 0, "outputs": -1, "attention": 1, "gradients": -1}
 FOLDERS = {"kernel": "kernels", "output": "outputs", "attention": "attention"}
 """By attribute of a layer, the folder of its arrays."""
 _TAKEN = {"kernel_taken": "kernels", "output_taken": "outputs"}
-_FACTS = tuple(field.name for field in fields(Layer) if field.name not in LAZY)
+_NOT_STORED = "statistics"  # what they mean is stored: `Snapshot.numbers`
+_FACTS = tuple(field.name for field in fields(Layer) if field.name not in {*LAZY, _NOT_STORED})
 
 
 def facts_of(layer: Layer) -> dict[str, Any]:

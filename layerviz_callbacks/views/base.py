@@ -7,18 +7,26 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 
 from layerviz_callbacks.cut import KernelCut, OutputCut
 from layerviz_callbacks.errors import check_count
+from layerviz_callbacks.histogram import Histogram
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.request import Request
 from layerviz_callbacks.selection import Selector, check_selector, select
 from layerviz_callbacks.snapshot import Layer, Snapshot
 
 _View = TypeVar("_View", bound="View")
+
+
+class Follower(Protocol):
+    """Goes through the steps of one training in their order, and remembers what it needs of them."""
+
+    def follow(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with what only the steps before it can tell: `health`, `verdicts`."""
 
 
 class View(ABC):
@@ -40,12 +48,14 @@ class View(ABC):
         told_apart_by: which argument makes two of it draw different pictures.
         leaves_out: why it does not draw the layers that it does not choose by itself, in words; empty: it
             chooses every layer with a kernel.
+        sparse: it is drawn at fewer and fewer steps, and at the last one: each picture of it shows all steps.
     """
 
     family: str
     needs: frozenset[str]
     per_layer: ClassVar[bool] = True
     leaves_out: ClassVar[str] = ""
+    sparse: ClassVar[bool] = False
     told_apart_by: ClassVar[str] = "layers="
     _one_in = 1
 
@@ -105,6 +115,18 @@ class View(ABC):
     def scalars(self, snapshot: Snapshot) -> Mapping[str, float]:
         """The numbers by tag that belong beside the pictures, of the layers that are drawn; default: none."""
         return {}
+
+    def histograms(self, snapshot: Snapshot) -> Mapping[str, Histogram]:
+        """Histograms of this step, by tag."""
+        return {}
+
+    def texts(self, snapshot: Snapshot) -> Mapping[str, str]:
+        """Markdown by tag; written where it is another than at the step before."""
+        return {}
+
+    def follower(self) -> Follower | None:
+        """What goes through the steps of a training beside this view, and completes each snapshot for it."""
+        return None
 
     def keep(self, snapshot: Snapshot) -> Mapping[str, np.ndarray]:
         """What `draw` must know of this step at later ones, where `needs` has "history": small arrays."""

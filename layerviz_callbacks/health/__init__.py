@@ -1,0 +1,26 @@
+"""Whether layers are well: statistics of them, what these mean, and what changed since the step before."""
+
+from __future__ import annotations
+
+from layerviz_callbacks.health.layer_health import LayerHealth
+from layerviz_callbacks.health.statistics import (
+    LayerStatistics,
+    OutputStatistics,
+    WeightSample,
+    output_statistics,
+    spread,
+    weight_sample,
+)
+from layerviz_callbacks.health.verdict import HealthReport, Verdict
+
+__all__ = [
+    "HealthReport",
+    "LayerHealth",
+    "LayerStatistics",
+    "OutputStatistics",
+    "Verdict",
+    "WeightSample",
+    "output_statistics",
+    "spread",
+    "weight_sample",
+]
