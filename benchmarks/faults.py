@@ -150,7 +150,6 @@ def weights_become(value):
     return inject
 
 
-NOTHING = ""
 FAULTS = {
     "the reader raises": (reader_raises, r"reading the model failed, this step is left out"),
     "a view raises": (view_raises, r"the view FailingLater failed, it is switched off"),
@@ -168,10 +167,13 @@ FAULTS = {
     ),
     "out of memory": (out_of_memory, r"no pictures of this training.*show fewer samples"),
     "out of memory, later": (out_of_memory_later, r"this step is left out.*show fewer samples"),
-    "NaN in the weights": (weights_become(np.nan), NOTHING),
-    "infinite weights": (weights_become(np.inf), NOTHING),
+    "NaN in the weights": (
+        weights_become(np.nan),
+        r"of its weights are NaN or infinite.*last good checkpoint",
+    ),
+    "infinite weights": (weights_become(np.inf), r"of its weights are NaN or infinite.*last good checkpoint"),
 }
-"""By name: what injects the fault, and what the log says of it (a regular expression; "": nothing)."""
+"""By name: what injects the fault, and what the log says of it (a regular expression)."""
 
 
 def data():

@@ -1,11 +1,13 @@
-"""What a film strip costs a step, beside feature maps of the same layers, as the film grows.
+"""What a film strip costs a step, beside filters and feature maps of the same layers, as the film grows.
 
     python benchmarks/film.py [--epochs 1 10 100 1000]
 
 For the demo's convnet on 8 x 8 digits and a network like VGG on 64 x 64 colour photographs (PyTorch, random
-weights that drift a little each step): the milliseconds of the worker beside the training that `FeatureMaps`
-and `FilmStrip` take a step to keep, draw and encode, the kB that a step writes, and the kB of all that is
-remembered, after so many epochs. Medians over the last steps before each number of epochs.
+weights that drift a little each step), after so many epochs: the milliseconds of the processor that `Filters`
+and `FeatureMaps` take a step to draw and encode; those that `FilmStrip` takes to keep a step, and to draw and
+encode one that is drawn; what that makes a step, since it is drawn at ever fewer steps; and the ratio of that
+to the two others. Then the kB that are written and remembered, and what is read with a film strip and
+without. Medians over the last steps before each number of epochs.
 """
 
 import argparse
@@ -48,28 +50,38 @@ def like_vgg():
     return nn.Sequential(*layers, nn.Linear(1024, 10)), torch.rand(4, 3, 64, 64)
 
 
-def drawn(view, snapshot):
-    """The seconds to draw and encode, and the bytes of the files."""
-    began = time.perf_counter()
-    written = sum(len(picture.png()) for picture in view.draw(snapshot))
-    return time.perf_counter() - began, written
+def drawn(shown, snapshot):
+    """The seconds to draw and encode views, and the bytes of the files."""
+    began = time.process_time()
+    written = sum(len(picture.png()) for view in shown for picture in view.draw(snapshot))
+    return time.process_time() - began, written
+
+
+def drawn_steps(epochs):
+    """How many of the steps 0 to `epochs` a sparse view is drawn at; the last one too."""
+    count, due = 0, 0
+    for step in range(epochs + 1):
+        if step >= due or step == epochs:
+            count, due = count + 1, step + 1 + step // 8  # see layerviz_callbacks.delivery
+    return count
 
 
 def measure(name, network, batch, epochs):
     """Print one network's table."""
     shown = [views.Filters(), views.FeatureMaps(), views.FilmStrip()]
-    _, maps, film = shown
+    film = shown[2]
     reader = TorchReader(network, Probe(batch))
     shapes = reader.read(Request())
     plans = {
-        "read without": plan_of(shown[:2], None, reader.entries()),
-        "read with": plan_of(shown, None, reader.entries()),
+        "without": plan_of(shown[:2], None, reader.entries()),
+        "with": plan_of(shown, None, reader.entries()),
     }
     requests = {what: request_of(plan, shapes) for what, plan in plans.items()}
-    snapshot, album = reader.read(requests["read with"]), Album()
+    snapshot, album = reader.read(requests["with"]), Album()
     rng = np.random.default_rng(0)
     print(f"\n{name}: {sum(layer.kernel_shape is not None for layer in snapshot)} layers")
-    print(f"{'epoch':>6} {'FeatureMaps':>22} {'FilmStrip':>22} {'remembered':>12}")
+    print("                    others              film strip")
+    print(" epoch        ms        kB      keep      draw    a step   / others        kB    remembered kB")
     spent = []
     for step in range(max(epochs) + 1):
         layers = {
@@ -78,27 +90,33 @@ def measure(name, network, batch, epochs):
         }
         now = replace(snapshot, layers=layers, step=step, when=f"epoch {step}", ranges={})
         snapshot = replace(snapshot, layers=layers)
-        begun = time.perf_counter()
+        begun = time.process_time()
         now = replace(now, history=album.frames)
         kept = film.keep(now)
         album.add(Frame(step, kept=kept))
-        keeping = time.perf_counter() - begun
+        keeping = time.process_time() - begun
         if any(0 <= until - step < MEASURED for until in epochs):
-            seconds, size = drawn(film, now)
-            spent.append((*drawn(maps, now), keeping + seconds, size))
+            spent.append((*drawn(shown[:2], now), keeping, *drawn([film], now)))
         if step in epochs:
             at = [statistics.median(numbers) for numbers in zip(*spent[-MEASURED:], strict=True)]
             arrays = {id(array): array.nbytes for frame in album.frames for array in frame.kept.values()}
-            columns = [f"{at[2 * one] * 1e3:8.1f} ms {at[2 * one + 1] / 1e3:7.0f} kB" for one in (0, 1)]
-            print(f"{step:>6} {columns[0]:>22} {columns[1]:>22} {sum(arrays.values()) / 1e3:>9.0f} kB")
+            others, size, keep, draw, film_size = at
+            each = keep + draw * drawn_steps(step) / (step + 1)
+            print(
+                f"{step:>6} {others * 1e3:9.1f} {size / 1e3:9.0f} {keep * 1e3:9.1f} {draw * 1e3:9.1f} "
+                f"{each * 1e3:9.1f} {each / others:10.2f} {film_size / 1e3:9.0f} "
+                f"{sum(arrays.values()) / 1e3:16.0f}"
+            )
     for what, request in requests.items():
         taken = []
         for _ in range(MEASURED):
             began = time.perf_counter()
-            reader.read(request)
+            read = reader.read(request)
             taken.append(time.perf_counter() - began)
+        copied = sum(array.nbytes for one in read for array in (one.kernel, one.output) if array is not None)
         print(
-            f"{what} the film strip: {statistics.median(taken) * 1e3:.1f} ms a step in the training's thread"
+            f"read {what} the film strip: {statistics.median(taken) * 1e3:.1f} ms a step in the training's "
+            f"thread, {copied / 1e6:.2f} MB copied"
         )
 
 

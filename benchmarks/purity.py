@@ -37,6 +37,7 @@ def every_view():
         views.Saliency(method="smoothgrad", steps=2),
         views.Saliency(method="integrated gradients", steps=2),
         views.Patterns(max_channels=2, steps=2, jitter=1),
+        views.Health(),
     ]
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from layerviz_callbacks.errors import (
     ArgumentError,
     CallbackInUseError,
+    CheckpointError,
     LayerVizError,
     ProbeError,
     ReadingError,
@@ -26,16 +27,23 @@ from layerviz_callbacks.errors import (
 if TYPE_CHECKING:
     from layerviz_callbacks import sinks, views
     from layerviz_callbacks.budget import Budget
+    from layerviz_callbacks.comparing import Comparison, compare
+    from layerviz_callbacks.health import HealthReport, Thresholds, Verdict
     from layerviz_callbacks.picture import Picture
     from layerviz_callbacks.probe import Probe
+    from layerviz_callbacks.replaying import Replayed
+    from layerviz_callbacks.report import write_report
     from layerviz_callbacks.snapshot import Layer, Snapshot
-    from layerviz_callbacks.store import SnapshotFile, SnapshotWriter
+    from layerviz_callbacks.store import SnapshotFile, Snapshots, SnapshotWriter
     from layerviz_callbacks.verification import Verification
 
 __all__ = [
     "ArgumentError",
     "Budget",
     "CallbackInUseError",
+    "CheckpointError",
+    "Comparison",
+    "HealthReport",
     "Layer",
     "LayerVizError",
     "Picture",
@@ -48,23 +56,36 @@ __all__ = [
     "SnapshotFile",
     "SnapshotFileError",
     "SnapshotWriter",
+    "Snapshots",
+    "Thresholds",
+    "Verdict",
     "Verification",
+    "compare",
     "inspect",
+    "replay",
     "sinks",
     "verify",
     "views",
+    "write_report",
 ]
 
 
 _HOMES = {
     "Budget": "budget",
+    "Comparison": "comparing",
+    "HealthReport": "health",
     "Layer": "snapshot",
     "Picture": "picture",
     "Probe": "probe",
     "Snapshot": "snapshot",
     "SnapshotFile": "store",
     "SnapshotWriter": "store",
+    "Snapshots": "store",
+    "Thresholds": "health",
+    "Verdict": "health",
     "Verification": "verification",
+    "compare": "comparing",
+    "write_report": "report",
 }
 """Where these names come from: imported when asked for, so that nobody waits for what is not used."""
 
@@ -135,6 +156,35 @@ def inspect(
         f"inspect() was given a {type(model).__module__}.{type(model).__qualname__}. "
         "Allowed: a Keras model or a torch.nn.Module."
     )
+
+
+def replay(checkpoints: Any, probe: Any, *, log_dir: Any, model: Any = None, **options: Any) -> Replayed:
+    """Picture a training that is over and never had the callback, from the checkpoints it left.
+
+    Args:
+        checkpoints: a folder, or files: `.keras`, `.weights.h5`, `.ckpt`, `.pt`, `.safetensors` ...
+        probe: a `Probe`, or what one is made of: an array or tensor, a list, tuple or dict of them.
+        log_dir: the TensorBoard folder, a sink, or several.
+        model: a function or class that gives the model, or the model itself, which then takes the weights of
+            each checkpoint; may be left out for whole Keras models.
+        options: `layers=`, `views=`; `trust=True`: code in the files (pickles, lambda layers) may be run,
+            files that hold any are refused without it; and what else a callback takes, such as `snapshots=`.
+
+    Returns:
+        `.steps` that were pictured, `.failures` (checkpoint -> why it could not be loaded), `.location`.
+
+    Raises:
+        ArgumentError: an argument is not what it may be.
+        CheckpointError: no checkpoint can be opened.
+        ProbeError: the model cannot be called with the probe.
+
+    Example:
+        >>> replay("checkpoints", x_val[:4], model=Net, log_dir="logs").steps      # doctest: +SKIP
+        (1, 2, 3, 4, 5)
+    """
+    from layerviz_callbacks.replaying import replay as replay_checkpoints
+
+    return replay_checkpoints(checkpoints, probe, log_dir=log_dir, model=model, **options)
 
 
 def verify(make: Any, batches: Any, **options: Any) -> Verification:

@@ -27,6 +27,7 @@ class Coverage:
         chosen: whether the user chose the layers; then the ones not chosen are not counted.
         inputs: the probe's inputs that cannot be pictured, with the reason.
         others: what else a view had to leave out, as `(name, family)` with the reason.
+        families: of the views, where none of them pictures layers.
     """
 
     pictured: tuple[str, ...]
@@ -35,6 +36,7 @@ class Coverage:
     chosen: bool = False
     inputs: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    families: tuple[str, ...] = ()
 
     def line(self) -> str:
         """One line for the log.
@@ -45,7 +47,7 @@ class Coverage:
         """
         total = len(self.pictured) + len(self.missing)
         kind = "chosen layers" if self.chosen else "layers"
-        parts = [f"{len(self.pictured)} of {total} {kind} pictured" if total else "no layers to be pictured"]
+        parts = [f"{len(self.pictured)} of {total} {kind} pictured" if total else self._without_layers()]
         if self.missing:
             reasons = [f"{_listed(names)} ({reason})" for reason, names in _by_reason(self.missing).items()]
             parts.append(f"{len(self.missing)} not: " + ", ".join(reasons))
@@ -53,6 +55,11 @@ class Coverage:
             parts.append(f"no {family} of {_listed(names)} ({reason})")
         parts += [f"no picture of the probe's {name} ({reason})" for name, reason in self.inputs.items()]
         return "; ".join(parts)
+
+    def _without_layers(self) -> str:
+        if not self.families:
+            return "no layers to be pictured"
+        return f"{' and '.join(self.families)} of the whole model, no pictures of single layers"
 
     def markdown(self) -> str:
         """The same in full, as a Markdown table for TensorBoard's text tab."""
@@ -80,7 +87,10 @@ def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | Non
         for view, names in plan
         for name, reason in view.refusals(snapshot.choose(names)).items()
     }
+    families = tuple(dict.fromkeys(view.family for view, _ in plan))
     plan = [(view, names) for view, names in plan if view.per_layer]
+    if not plan:
+        return Coverage((), {}, inputs=_unpictured(snapshot), others=others, families=families)
     chosen = all(names is not None for _, names in plan)
     pictured: list[str] = []
     missing: dict[str, str] = {}
@@ -101,8 +111,12 @@ def coverage(snapshot: Snapshot, plan: Sequence[tuple[View, frozenset[str] | Non
             partial.update(
                 {(layer.name, family): why for family, why in refusals.items() if family in expected}
             )
-    inputs = {name: why for name, array in snapshot.inputs.items() if (why := probe_refusal(array))}
-    return Coverage(tuple(pictured), missing, partial, chosen, inputs, others)
+    return Coverage(tuple(pictured), missing, partial, chosen, _unpictured(snapshot), others)
+
+
+def _unpictured(snapshot: Snapshot) -> dict[str, str]:
+    """The probe's inputs that cannot be pictured, with the reason."""
+    return {name: why for name, array in snapshot.inputs.items() if (why := probe_refusal(array))}
 
 
 def _not_wanted(layer: Layer, plan: Sequence[tuple[View, frozenset[str] | None]]) -> str:

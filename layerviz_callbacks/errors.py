@@ -30,6 +30,10 @@ class SnapshotFileError(LayerVizError, OSError):
     """A file of snapshots cannot be opened, read or written; the message says why."""
 
 
+class CheckpointError(LayerVizError, OSError):
+    """A saved model or checkpoint cannot be loaded; the message says why."""
+
+
 class ReadingError(LayerVizError, RuntimeError):
     """The model itself fails when it is shown the probe in evaluation mode, whatever the probe is."""
 

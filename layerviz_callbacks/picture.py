@@ -26,6 +26,8 @@ class Picture:
         caption: what the picture is, in one line of words.
         description: the same with details, as Markdown, for TensorBoard's (i) pop-up.
         held: the range of values it is drawn with, where that holds still over steps; else None.
+        samples: where each sample of the probe stands: left, top, width, height; empty where they are not
+            apart.
 
     Example:
         >>> import numpy as np
@@ -40,6 +42,7 @@ class Picture:
     caption: str = ""
     description: str = ""
     held: HeldRange | None = None
+    samples: Sequence[tuple[int, int, int, int]] = ()
 
     @property
     def size(self) -> tuple[int, int]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from layerviz_callbacks.errors import ArgumentError
 from layerviz_callbacks.reader import LayerEntry, select_entries
 from layerviz_callbacks.request import Request
 from layerviz_callbacks.selection import Selector
-from layerviz_callbacks.snapshot import Snapshot
+from layerviz_callbacks.snapshot import Initial, Layer, Snapshot
 from layerviz_callbacks.views import View, default_views
 
 
@@ -102,5 +102,37 @@ def request_of(plan: Sequence[PlannedView], shapes: Snapshot) -> Request:
     request = Request()
     for one in plan:
         seen = shapes.choose(one.names)
-        request |= one.view.request(one.view.drawn(seen) if one.view.per_layer else [], seen)
+        request |= one.view.request(_layers_of(one, shapes), seen)
     return request
+
+
+def request_to_keep(
+    request: Request, plan: Sequence[PlannedView], shapes: Snapshot, *, everything: bool
+) -> Request:
+    """What is read where a file keeps it, too: the model's answers beside what the views need.
+
+    Args:
+        request: see `request_of`.
+        plan: the views that are due.
+        shapes: what there is, without arrays.
+        everything: of the layers that are drawn, kernels, weights, outputs and attention are read whole.
+    """
+    request |= Request(model_outputs=True)
+    if not everything:
+        return request
+    names = frozenset(layer.base_name for one in plan for layer in _layers_of(one, shapes))
+    request |= Request(kernels=names, weights=names, outputs=names)
+    return replace(request, kernel_cuts={}, output_cuts={}, attention_samples=None)
+
+
+def initial_of(plan: Sequence[PlannedView], shapes: Snapshot, snapshot: Snapshot) -> Initial | None:
+    """What later steps are compared with, by the views that do so; None where none does."""
+    comparing = [one for one in plan if "initial" in one.view.needs]
+    if not comparing:
+        return None
+    names = {layer.name for one in comparing for layer in _layers_of(one, shapes)} & set(snapshot.layers)
+    return Initial({name: snapshot.layers[name] for name in names}, snapshot.scores)
+
+
+def _layers_of(one: PlannedView, shapes: Snapshot) -> list[Layer]:
+    return one.view.drawn(shapes.choose(one.names)) if one.view.per_layer else []

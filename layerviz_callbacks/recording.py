@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from layerviz_callbacks.artist import Artist
+from layerviz_callbacks.best import numbers_of
+from layerviz_callbacks.bill import bill, left_out
 from layerviz_callbacks.budget import Budget, Spending
-from layerviz_callbacks.delivery import Artist, Delivery, Job
+from layerviz_callbacks.delivery import Delivery
 from layerviz_callbacks.explaining.explain import explained
 from layerviz_callbacks.failure import FailurePolicy
+from layerviz_callbacks.finishing import finish, finish_somewhere
+from layerviz_callbacks.health import HealthReport
+from layerviz_callbacks.job import Job
 from layerviz_callbacks.messages import logger
 from layerviz_callbacks.metering import Meter
-from layerviz_callbacks.plan import PlannedView, request_of
+from layerviz_callbacks.plan import PlannedView, initial_of, request_of, request_to_keep
 from layerviz_callbacks.reader import Reader
 from layerviz_callbacks.sinks import Sink
 from layerviz_callbacks.snapshot import Initial, Snapshot
+from layerviz_callbacks.store import RunFile
 from layerviz_callbacks.views import View
-from layerviz_callbacks.views.words import count_of
 from layerviz_callbacks.worker import SameThread, ThreadWorker, Worker
 
 _SHARE_OF_DRAWING = 0.25
 """How much of the seconds that drawing takes beside the training the training itself is slowed down by."""
+_REPORT_SECONDS = 5.0
+"""How long a report waits for what is still being drawn."""
 
 
 class Recording:
@@ -35,6 +45,8 @@ class Recording:
         policy: what is done about faults.
         worker: see `Recorder`.
         budget: what pictures may cost; None: anything.
+        file: where snapshots are kept; None: nowhere.
+        everything: what is pictured is read whole, for that file.
 
     Attributes:
         delivery: draws and writes.
@@ -50,23 +62,33 @@ class Recording:
         *,
         worker: str | None,
         budget: Budget | None,
+        file: RunFile | None = None,
+        everything: bool = False,
     ) -> None:
         self.reader = reader
-        self.delivery = Delivery(sinks, policy, _artist(worker))
+        self.delivery = Delivery(sinks, policy, _artist(worker), file)
+        if all(type(one.view).follower is View.follower for one in plan):
+            self.delivery.report = HealthReport(looked=False)
+        self._file = file
+        self._everything = everything
         self._plan = list(plan)
         self._shapes = shapes
         self._policy = policy
         kind = SameThread if worker is None else ThreadWorker
         self._worker: Worker = kind(self.delivery.deliver)
+        self._finish = weakref.finalize(self, finish_somewhere, self._worker, self.delivery, os.getpid())
         self._beside = worker is not None
         self._spending = Spending(budget)
         self._meter = Meter()
         self._due = 0  # steps that were due so far, recorded or not
-        self._recorded = 0
         self._drawn_one_in = 1  # channels and samples
         self._owed: set[int] = set()  # places of views that were due since they were last drawn
         self._initial: Initial | None = None
         self._told: set[str] = set()  # of what could not be read
+        names = [planned.names for planned in plan if planned.view.per_layer]
+        self._chosen = (
+            frozenset().union(*(one for one in names if one)) if names and None not in names else None
+        )
 
     def begin(self, *, initial: bool) -> None:
         """Picture the probe, and the model before training where it still is `initial`."""
@@ -75,10 +97,26 @@ class Recording:
             job = Job(replace(self._shapes, step=0), [], probe=True, keep=True)
         else:
             shown = replace(snapshot, step=0, when="before training")
-            self._initial = self._compared(snapshot)
+            self._initial = initial_of(self._plan, self._shapes, snapshot)
             job = Job(shown, self._plan, probe=True, keep=True)
         self._worker.submit(job)
         self._meter = Meter()
+
+    def resume(self) -> None:
+        """Go on with the steps that the file holds: films and the health of layers know them."""
+        if self._file is None:
+            return
+        try:
+            self._initial = self._file.initial()
+        except Exception as error:  # noqa: BLE001  a damaged step must not end what is recorded now
+            what = f"reading the model before training out of {self._file.path}"
+            self._policy.fault(what, error, consequence="nothing is compared with it")
+        self.delivery.resume(self._plan)
+
+    def report(self) -> HealthReport:
+        """What is wrong with the layers, by the last step; waits some seconds for the drawing."""
+        self._worker.finished(_REPORT_SECONDS)
+        return self.delivery.report
 
     def record(
         self,
@@ -88,6 +126,7 @@ class Recording:
         when: str,
         metrics: Mapping[str, float] | None,
         last: bool = False,
+        best: bool = False,
     ) -> None:
         """Record a step with the views that are due, unless the budget is spent.
 
@@ -97,21 +136,29 @@ class Recording:
             when: see `Snapshot`.
             metrics: see `Snapshot`.
             last: no further step comes: it is recorded whatever it costs.
+            best: it is the best step so far: it is recorded with every view, whether due or not and
+                whatever it costs, as its weights are gone later.
         """
         with self._meter.hook():
-            places = {
-                place for place, planned in enumerate(self._plan) if due(planned.view) and not planned.off
-            }
-            if not places or not self.delivery.wanted:
+            live = {place for place, planned in enumerate(self._plan) if not planned.off}
+            places = {place for place in live if due(self._plan[place].view)}
+            if not live or not (places or best) or not self.delivery.wanted:
                 return
-            self._due += 1
-            interval = self._meter.lap()
-            self._owed |= places
-            if last or self._spending.due(self._due):
-                places, self._owed = self._owed, set()
-                plan = [self._plan[place] for place in sorted(places) if not self._plan[place].off]
-                began, drawn = time.perf_counter(), self.delivery.seconds
-                self._read_and_hand_over(step, plan, when, metrics)
+            in_budget, interval = False, 0.0
+            if places:
+                self._due += 1
+                interval = self._meter.lap()
+                self._owed |= places
+                in_budget = last or self._spending.due(self._due)
+            if not in_budget and not best:
+                return
+            if places and not in_budget:
+                self._tell_beyond_budget(when)
+            places, self._owed = live if best else self._owed & live, set()
+            began, drawn = time.perf_counter(), self.delivery.seconds
+            plan = [self._plan[place] for place in sorted(places)]
+            self._read_and_hand_over(step, plan, when, metrics, best=best)
+            if in_budget:
                 waited = time.perf_counter() - began
                 beside = _SHARE_OF_DRAWING * (self.delivery.seconds - drawn) if self._beside else 0.0
                 cost = waited + beside
@@ -120,51 +167,53 @@ class Recording:
                 )
 
     def close(self) -> None:
-        """Everything that was recorded is on disk afterwards; what came too late is told."""
-        try:
-            with self._meter.hook():
-                done = self._worker.close()
-        finally:
-            self.delivery.close()
-        if self._worker.dropped:
-            late = "" if done else " within a minute after the end of the training"
-            logger().warning(
-                "Drawing was slower than the training: %d recorded steps were left out%s: %s. "
-                "Type every_n_epochs=2, or choose fewer layers with layers=.",
-                len(self._worker.dropped), late, _listed(self._worker.dropped),
-            )  # fmt: skip
+        """Everything that was recorded is on disk afterwards; what came too late is told.
 
-    def bill(self) -> str:
-        """What was recorded, and what it cost, in one line."""
-        waited = self._meter.waiting
-        return (
-            f"Recorded {count_of(self._recorded, self._recorded, 'step')}: "
-            f"{count_of(self.delivery.pictures, self.delivery.pictures, 'picture')}, "
-            f"{self.delivery.written_bytes / 1e6:.2g} MB; training waited {waited:.2g} s for it "
-            f"({waited / max(self._meter.training + waited, 1e-9):.1%}), "
-            f"drawing took {self.delivery.seconds:.2g} s"
-        )
+        May be called twice. Without it, this is done when the object goes, or the interpreter ends.
+        """
+        self._finish.detach()
+        with self._meter.hook():
+            done = finish(self._worker, self.delivery, os.getpid())
+        if self._worker.dropped:
+            logger().warning("%s", left_out(self._worker.dropped, at_the_end=not done))
+
+    def bill(self, location: str, *, replayed: bool = False) -> str:
+        """What was recorded and where it is, and what it cost, see `bill.bill`.
+
+        Args:
+            location: where pictures are.
+            replayed: nothing trained meanwhile.
+        """
+        return bill(self.delivery, None if replayed else self._meter, location, self._file)
 
     def _read_and_hand_over(
-        self, step: int, plan: Sequence[PlannedView], when: str, metrics: Mapping[str, float] | None
+        self,
+        step: int,
+        plan: Sequence[PlannedView],
+        when: str,
+        metrics: Mapping[str, float] | None,
+        *,
+        best: bool,
     ) -> None:
         snapshot = self._read(plan)
         if snapshot is not None:
             snapshot = replace(
-                snapshot, step=step, when=when, metrics=dict(metrics or {}), initial=self._initial
-            )
-            self._worker.submit(Job(snapshot, plan))
+                snapshot, step=step, when=when, metrics=numbers_of(metrics or {}), initial=self._initial,
+                best=best,
+            )  # fmt: skip
+            self._worker.submit(Job(snapshot, plan, best=best))
 
     def _read(self, plan: Sequence[PlannedView]) -> Snapshot | None:
         try:
             request = request_of(plan, self._shapes)
+            if self._file is not None:
+                request = request_to_keep(request, plan, self._shapes, everything=self._everything)
             snapshot = explained(self.reader, self.reader.read(request), request)
         except Exception as error:  # noqa: BLE001  any fault of ours must leave the training alone
             self._policy.fault("reading the model", error)
             return None
-        self._recorded += 1
         self._tell_unread(snapshot)
-        return snapshot
+        return replace(snapshot, chosen=self._chosen)
 
     def _tell_unread(self, snapshot: Snapshot) -> None:
         """Log once what was asked for and could not be read, though it was not known before training."""
@@ -174,14 +223,13 @@ class Recording:
             listed = "; ".join(f"no {what} ({why})" for what, why in news.items())
             logger().warning("Not everything could be read: %s", listed)
 
-    def _compared(self, snapshot: Snapshot) -> Initial | None:
-        """What later steps are compared with, by the views that do so."""
-        comparing = [one for one in self._plan if "initial" in one.view.needs]
-        drawn = [one.view.drawn(self._shapes.choose(one.names)) for one in comparing]
-        names = {layer.name for layers in drawn for layer in layers} & set(snapshot.layers)
-        if not comparing:
-            return None
-        return Initial({name: snapshot.layers[name] for name in names}, snapshot.scores)
+    def _tell_beyond_budget(self, when: str) -> None:
+        """Log once that more is recorded than the budget allows."""
+        if self._policy.first_time("beyond the budget"):
+            logger().info(
+                "%s: recorded though budget= is spent, as each step that is the best so far is (told once).",
+                when,
+            )
 
     def _draw_less(self, told: str) -> None:
         """Tell what the budget leaves out from now on, and go on with views that draw less."""
@@ -200,8 +248,3 @@ def _artist(worker: str | None) -> Artist | None:
 
     artist: Artist = ProcessArtist()
     return artist
-
-
-def _listed(steps: Sequence[int]) -> str:
-    shown = ", ".join(str(step) for step in steps[:8])
-    return shown if len(steps) <= 8 else f"{shown}, ..."

@@ -119,8 +119,8 @@ class Snapshot:
         scores: by target, what is explained of each sample.
         saliency: by recipe, what was found of each input, `(sample, *space, channel)`; float32.
         unread: what was asked for and could not be read, such as "gradients of conv1", with the reason.
-        ranges: by tag of a picture, the range it was drawn with at the step before; None: each picture takes
-            the range of its own values.
+        ranges: by tag of a picture, the range it was drawn with at the step before (out of a file of a
+            training: at this step); None: each picture takes the range of its own values.
         history: what the view that draws kept of earlier steps, see `View.keep`.
         best: it is the best step so far, by what is monitored.
         numbers: what the views found in numbers, by tag, as TensorBoard shows them.
@@ -180,13 +180,15 @@ class Snapshot:
         return replace(self, chosen=names)
 
     def pictures(self, *views: View) -> list[Picture]:
-        """Draw the snapshot with these views; without any, with the default ones.
+        """Draw the snapshot with these views; without any, with the default ones that draw a single step.
+
+        Those are filters, feature maps, attention and health, as far as the snapshot holds what they draw.
 
         Returns:
             The pictures in the model's order, view by view.
 
         Raises:
-            ArgumentError: a view needs what was not read, such as gradients.
+            ArgumentError: a view needs what was not read, such as gradients, or all channels for health.
 
         Example:
             >>> snapshot.pictures(views.FeatureMaps())[0].save("conv1.png")    # doctest: +SKIP
@@ -194,11 +196,16 @@ class Snapshot:
         if not views:
             from layerviz_callbacks.views import default_views  # the one import upwards, by need
 
-            views = tuple(default_views())
+            return [
+                picture
+                for view in default_views()
+                if "history" not in view.needs
+                for picture in view.draw(self)
+            ]
         drawn = []
         for view in views:
             pictures = view.draw(self)
-            if not pictures and view.needs & {"gradients", "saliency", "patterns"}:
+            if not pictures and view.needs & {"gradients", "saliency", "patterns", "statistics"}:
                 name = type(view).__name__
                 raise ArgumentError(
                     f"{name} needs what was not read of this model"

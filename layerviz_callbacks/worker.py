@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from layerviz_callbacks.delivery import Job
+from layerviz_callbacks.job import Job
 
 DEPTH = 16
 """How many steps may wait to be drawn, beside those that are never dropped."""
@@ -30,8 +30,15 @@ class Worker(Protocol):
 
     dropped: list[int]
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this is asked in the thread that works the jobs off, which cannot wait for itself."""
+
     def submit(self, job: Job) -> None:
         """Take a job; returns at once."""
+
+    def finished(self, timeout: float) -> bool:
+        """Wait until nothing is waiting; whether that was so in `timeout` seconds."""
 
     def close(self, timeout: float = DRAIN_SECONDS) -> bool:
         """Work off what is waiting, then stop; whether that was done in `timeout` seconds."""
@@ -47,10 +54,15 @@ class SameThread:
     def __init__(self, work: Callable[[Job], None]) -> None:
         self._work = work
         self.dropped: list[int] = []
+        self.is_here = False
 
     def submit(self, job: Job) -> None:
         """Work the job off."""
         self._work(job)
+
+    def finished(self, timeout: float) -> bool:
+        """Nothing is waiting, ever."""
+        return True
 
     def close(self, timeout: float = DRAIN_SECONDS) -> bool:
         """Nothing is waiting, ever."""
@@ -66,7 +78,7 @@ class _Queue:
     most_bytes: int
     waiting: deque[Job] = field(default_factory=deque)
     changed: threading.Condition = field(default_factory=threading.Condition)
-    busy: bool = False
+    drawn_now: Job | None = None
     stopping: bool = False
     error: BaseException | None = None
     process: int = field(default_factory=os.getpid)
@@ -76,8 +88,8 @@ class ThreadWorker:
     """Works jobs off in a thread of its own, in their order.
 
     Where jobs come faster than they are drawn, and many wait, the oldest is dropped; never the newest, nor
-    one that is to be kept. What still waits is worked off by `close`, and at the interpreter's exit. An error
-    that comes out of `work` is raised by the next `submit` or `close`.
+    the best so far, nor one that is to be kept. What still waits is worked off by `close`, and at the
+    interpreter's exit. An error that comes out of `work` is raised by the next `submit` or `close`.
 
     Args:
         work: draws and writes a job.
@@ -100,6 +112,11 @@ class ThreadWorker:
         self._finish = weakref.finalize(self, _finish, self._queue)  # runs at the interpreter's exit, too
         self.dropped: list[int] = []
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this is asked in the thread that works the jobs off."""
+        return threading.current_thread() is self._thread
+
     def submit(self, job: Job) -> None:
         """Take a job; returns at once.
 
@@ -120,18 +137,28 @@ class ThreadWorker:
                 self._thread.start()
             queue.changed.notify_all()
 
+    def finished(self, timeout: float) -> bool:
+        """Wait until nothing is waiting; whether that was so in `timeout` seconds."""
+        queue = self._queue
+        if os.getpid() != queue.process:
+            return True
+        with queue.changed:
+            return queue.changed.wait_for(lambda: not (queue.waiting or queue.drawn_now), timeout)
+
     def close(self, timeout: float = DRAIN_SECONDS) -> bool:
         """Work off what is waiting, then stop; whether that was done in `timeout` seconds.
 
-        What is not drawn by then is dropped. May be called twice.
+        What is not drawn to its end by then is dropped. May be called twice.
         """
         queue = self._queue
         if os.getpid() != queue.process:
             return True
         self._finish.detach()
         done = _finish(queue, timeout)
-        self.dropped += [job.snapshot.step for job in queue.waiting]
-        queue.waiting.clear()
+        with queue.changed:
+            late = [queue.drawn_now, *queue.waiting] if queue.drawn_now else queue.waiting
+            self.dropped += [job.snapshot.step for job in late]
+            queue.waiting.clear()
         if done and self._thread is not None:
             self._thread.join()
         with queue.changed:
@@ -140,7 +167,8 @@ class ThreadWorker:
 
     def _drop_late(self, queue: _Queue) -> None:
         waiting = list(queue.waiting)
-        droppable = [job for job in waiting[:-1] if not job.keep]
+        best = next((job for job in reversed(waiting) if job.best), None)  # those before were surpassed
+        droppable = [job for job in waiting[:-1] if not job.keep and job is not best]
         held = sum(job.held_bytes for job in waiting)
         while droppable and (len(droppable) >= queue.depth or held > queue.most_bytes):
             late = droppable.pop(0)
@@ -155,8 +183,7 @@ def _work_off(queue: _Queue) -> None:
             queue.changed.wait_for(lambda: queue.waiting or queue.stopping)
             if not queue.waiting:
                 return
-            job = queue.waiting.popleft()
-            queue.busy = True
+            job = queue.drawn_now = queue.waiting.popleft()
         try:
             queue.work(job)
         except BaseException as error:  # noqa: BLE001  the owner raises it in its own thread
@@ -164,7 +191,7 @@ def _work_off(queue: _Queue) -> None:
         finally:
             del job
             with queue.changed:
-                queue.busy = False
+                queue.drawn_now = None
                 queue.changed.notify_all()
 
 
@@ -175,10 +202,10 @@ def _finish(queue: _Queue, timeout: float = DRAIN_SECONDS) -> bool:
     with queue.changed:
         queue.stopping = True
         queue.changed.notify_all()
-        while queue.waiting or queue.busy:
+        while queue.waiting or queue.drawn_now:
             left = until - time.monotonic()
             if left <= 0 or queue.error is not None:
-                return not queue.waiting and not queue.busy
+                return not queue.waiting and queue.drawn_now is None
             queue.changed.wait(min(left, 1.0))
     return True
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from layerviz_callbacks import Layer, Picture, Probe, Snapshot
 from layerviz_callbacks.reader import LayerEntry
+from layerviz_callbacks.request import Request
 from layerviz_callbacks.sinks import Sink
 from layerviz_callbacks.views import View
 
@@ -77,6 +78,15 @@ class Keeps(Shapes):
     def draw(self, snapshot):
         self.snapshots.append(snapshot)
         return []
+
+
+class Measuring(Keeps):
+    """Keeps snapshots with the statistics of every layer."""
+
+    family = "measuring"
+
+    def request(self, layers, shapes):
+        return Request(statistics=frozenset(layer.base_name for layer in shapes))
 
 
 class ListSink(Sink):

@@ -43,6 +43,10 @@ class Keeps(Shapes):
         self.fails_from = fails_from
         self.error = error
 
+    def request(self, layers, shapes):
+        names = frozenset(layer.base_name for layer in layers)
+        return super().request(layers, shapes) | Request(statistics=names)
+
     def draw(self, snapshot):
         if snapshot.step >= self.fails_from:
             raise self.error("on purpose")
@@ -138,6 +142,7 @@ def recorded(*, view=None, strategy="ddp", data=loaders, options=None, parts=Non
         result["layers"] = {
             layer.name: (layer.kind, layer.kernel, layer.output) for layer in last.layers.values()
         }
+        result["statistics"] = {layer.name: layer.statistics for layer in last.layers.values()}
         result["inputs"] = dict(last.inputs)
     return result
 
@@ -375,6 +380,18 @@ def training_is_stopped_early(folder):
     callback = LayerVizCallback(log_dir=sink, views=[view], every_n_epochs=5)
     trained(callback, early, options={"max_epochs": 9})
     return {"error": "", "steps": [snapshot.step for snapshot in view.snapshots]}
+
+
+def the_best_epoch_is_kept(folder):
+    scores = [0.5, 0.9, 0.7, 0.95]
+
+    def report(self):  # after the callbacks were called
+        self.log("score", torch.tensor(scores[self.current_epoch]))
+
+    return recorded(
+        monitor="score", mode="max", every_n_epochs=9, snapshots=folder / "run.h5",
+        options={"max_epochs": 4}, parts={"on_train_epoch_end": report},
+    )  # fmt: skip
 
 
 def fsdp_1(folder):

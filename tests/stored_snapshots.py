@@ -8,6 +8,7 @@ import numpy as np
 from layerviz_callbacks import Layer, Probe, Snapshot
 from layerviz_callbacks.cut import KernelCut, OutputCut, cut_kernel, cut_output
 from layerviz_callbacks.explaining import FoundPatterns, PatternRecipe, SaliencyRecipe, Score, Target
+from layerviz_callbacks.health import LayerHealth, Verdict
 from layerviz_callbacks.render.held_range import HeldRange
 from layerviz_callbacks.snapshot import Initial
 
@@ -84,6 +85,18 @@ def full_snapshot(step=3, *, strongest=2):
             "is": HeldRange(0.1, False, 0),
         },
         initial=Initial({"volume": replace(layers["volume"], output=floats(2, 4, 5, 6, 2))}, scores),
+        numbers={"health/01_conv/dead": 0.25, "b/ü \ud800": np.nan, "a": -np.inf},
+        health={
+            "backbone/conv 1": LayerHealth({"weight norm": 1.5, "dead": 1 / 3}),
+            "pool": LayerHealth(),
+            "": LayerHealth({"gradient norm": np.inf}),
+        },
+        verdicts=(
+            Verdict(
+                "volume", "dead channels", "1 of 2", 1, "epoch 1", 0.75, "filters/02_volume", "do \ud800"
+            ),
+            Verdict("", "not finite", "NaN everywhere", 3),
+        ),
     )
 
 

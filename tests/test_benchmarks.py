@@ -38,3 +38,10 @@ def test_the_cost_of_capture_is_printed_for_each_network():
     rows = table("capture.py")
     assert [" ".join(row[:-4]) for row in rows[1:]] == ["small CNN", "LSTM"]
     assert all(float(value) > 0 for row in rows[1:] for value in row[-4:])
+
+
+def test_the_size_of_a_report_and_the_seconds_it_takes_are_printed():
+    pytest.importorskip("h5py")
+    size, written, *opened = [" ".join(row) for row in table("report.py")]
+    assert size.startswith("4 layers, 6 epochs: ") and float(size.split()[-2]) > 0
+    assert written.startswith("written in ") and len(opened) == 1

@@ -145,3 +145,29 @@ def test_a_vision_transformer_shows_where_its_class_token_looks(tmp_path, argume
     numbers = list((pictures / "numbers").glob("*/*.json"))
     assert any("attention entropy" in path.read_text() for path in numbers)
     assert list((pictures / "saliency smoothgrad").glob("*/*.png"))
+
+
+def test_the_best_epoch_of_galaxies_is_that_of_the_model_checkpoint(tmp_path):
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("skimage")
+    pytest.importorskip("h5py")
+    printed = run("galaxies.py", "--quick", "--out", tmp_path, "--log-dir", tmp_path / "logs")
+    assert "best epoch: " in printed
+    for layer in ("conv1", "conv2", "conv3"):
+        assert f"{layer} of ModelCheckpoint's best weights is that of the best step: True" in printed
+    assert {path.stem for path in tmp_path.glob("best *.png")} >= {
+        "best filters 02_conv1", "best feature maps 06_conv3", "best predictions output"
+    }  # fmt: skip
+    assert (tmp_path / "galaxies.html").read_text().startswith("<!doctype html>")
+    assert list((tmp_path / "logs" / "layerviz").glob("events.out.tfevents.*"))
+
+
+def test_digits_are_watched_in_both_frameworks(tmp_path):
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("lightning")
+    pytest.importorskip("h5py")
+    printed = run("watch_it_learn.py", "--epochs", 3, "--out", tmp_path, "--log-dir", tmp_path / "logs")
+    for framework in ("keras", "lightning"):
+        assert f"{framework}: epoch 3/3" in printed
+        assert (tmp_path / f"report-{framework}.html").stat().st_size < 5e6
+        assert list((tmp_path / "logs" / framework / "layerviz").glob("events.out.tfevents.*"))

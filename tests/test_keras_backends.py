@@ -18,6 +18,8 @@ SELECTED = {
         "test_keras_attention.py",
         "test_keras_gradients.py",
         "test_keras_differentiating.py",
+        "test_keras_statistics.py",
+        "test_keras_updates.py",
     ],
     # On JAX all is compiled, for seconds a model: one test for each promise.
     "jax": [
@@ -43,6 +45,11 @@ SELECTED = {
         "test_keras_gradients.py::test_a_model_that_cannot_be_traced_is_differentiated_all_the_same",
         "test_keras_gradients.py::test_training_is_bit_identical_with_gradients_of_all_layers[sequential]",
         "test_keras_differentiating.py::test_the_weights_change_from_call_to_call_and_nothing_is_traced_again",
+        "test_keras_statistics.py::test_a_compiled_pass_is_traced_once_for_each_request_with_statistics",
+        "test_keras_statistics.py::test_what_is_not_finite_counts_as_that_alone",
+        "test_keras_updates.py::test_the_state_of_an_optimizer_tells_what_it_added[accumulation]",
+        "test_keras_updates.py::test_the_state_of_an_optimizer_tells_what_it_added[loss scaling]",
+        "test_keras_updates.py::test_in_a_training_the_update_is_what_lies_between_two_steps[epochs]",
     ],
 }
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from layerviz_callbacks.best import Best
 from layerviz_callbacks.cut import KernelCut, OutputCut, cut_kernel, cut_output
 from layerviz_callbacks.errors import ArgumentError, ProbeError, SelectionError
 from layerviz_callbacks.keras import LayerVizCallback, inspect
@@ -376,6 +377,29 @@ def test_the_callback_records_before_training_and_after_each_epoch_and_goes_on_c
     fit(model, callback)
     fit(model, callback, initial_epoch=3, epochs=4)
     assert shelf.steps() == shelf.steps("feature maps/01_dense") == [0, 1, 2, 3, 4]
+
+
+def test_the_best_epochs_are_those_that_the_model_checkpoint_of_keras_2_saves(tmp_path):
+    class Reports(tf_keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_accuracy"] = [0.5, 0.2, 0.7, 0.7, 0.1, 0.9][epoch]
+
+    class Saves(tf_keras.callbacks.ModelCheckpoint):
+        def _save_model(self, epoch, batch, logs):
+            before = self.best
+            super()._save_model(epoch, batch, logs)
+            saved.extend([epoch + 1] if self.best != before else [])
+
+    saved = []
+    callback, shelf = on_shelf(monitor="val_accuracy", every_n_epochs=100, worker=None)
+    theirs = Saves(
+        str(tmp_path / "best.weights.h5"), monitor="val_accuracy", save_best_only=True, save_weights_only=True
+    )
+    small().fit(
+        numbers(8, 3), numbers(8, 2), epochs=6, verbose=0, callbacks=[Reports(), theirs, callback]
+    )  # fmt: skip
+    assert shelf.steps() == [0, *saved] == [0, 1, 3, 6]
+    assert callback.recorder.best == Best("val_accuracy", 0.9, 6)
 
 
 def test_steps_are_optimizer_steps():

@@ -7,7 +7,9 @@ import random
 import keras
 import numpy as np
 import pytest
+from fakes import Measuring
 
+from layerviz_callbacks import Snapshot, Snapshots
 from layerviz_callbacks.keras import LayerVizCallback, inspect
 
 layers = keras.layers
@@ -157,6 +159,24 @@ def test_training_is_bit_identical_with_the_callback(make, tmp_path):
 @pytest.mark.parametrize("make", [sequential, subclassed])
 def test_training_is_bit_identical_when_steps_are_recorded(make, tmp_path):
     assert differences(trained(make), trained(make, callback_for(tmp_path, every_n_steps=2))) == []
+
+
+def test_training_is_bit_identical_where_the_best_epoch_and_snapshots_are_kept(tmp_path):
+    pytest.importorskip("h5py")
+    snapshots = Snapshots(tmp_path / "run.h5", everything=True)
+    callback = callback_for(tmp_path, monitor="val_loss", snapshots=snapshots, every_n_epochs=9)
+    assert differences(trained(sequential), trained(sequential, callback)) == []
+    assert Snapshot.load(tmp_path / "run.h5").step > 0
+
+
+def test_training_is_bit_identical_with_statistics_of_all_layers(tmp_path):
+    plain = trained(sequential, epochs=2)
+    seen = Measuring()
+    callback = LayerVizCallback(data()[0][:6], log_dir=tmp_path, views=[seen], on_error="raise", budget=None)
+    assert differences(plain, trained(sequential, callback, epochs=2)) == []
+    assert len(seen.snapshots) == 3
+    weights = [layer.statistics.weights for layer in seen.snapshots[-1] if layer.kernel_shape is not None]
+    assert weights and all(sample.update is not None for sample in weights)
 
 
 @pytest.mark.parametrize("options", [{}, {"run_eagerly": True}], ids=["graph", "run_eagerly"])

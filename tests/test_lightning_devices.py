@@ -11,10 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from statistics_oracles import assert_output_statistics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch_models import images, same
 
-from layerviz_callbacks import ArgumentError
+from layerviz_callbacks import ArgumentError, SnapshotFile
 from layerviz_callbacks.lightning.strategies import processes_of
 
 HERE = Path(__file__).parent
@@ -49,7 +50,7 @@ RAISED = {  # what both processes say
     "the_step_fails_in_the_second_process": "on purpose",
     "the_processes_show_the_probe_in_different_ways": "LayerVizCallback(forward=",
 }
-OTHERS = ["files_are_written_once", "training_is_stopped_early"]
+OTHERS = ["files_are_written_once", "training_is_stopped_early", "the_best_epoch_is_kept"]
 CASES = [*TOGETHER, *LOOKED_AT, *FAULTS, *RAISED, *OTHERS, "a_view_is_interrupted"]
 EVERYTHING = bool(os.environ.get("LAYERVIZ_TEST_ALL"))
 LIMIT = 150  # seconds; a deadlock fails, it does not hang
@@ -168,6 +169,18 @@ def test_sharded_weights_are_gathered_and_outputs_are_theirs(results, case):
         np.testing.assert_array_equal(np.concatenate(parts), first["layers"]["net.conv"][1])
 
 
+@pytest.mark.parametrize("case", ["ddp", "forward_is_given", *SHARDED])
+def test_statistics_are_those_of_the_whole_model_in_whatever_way_it_is_trained(results, case):
+    first = results(case)[0]
+    for name in ("net.conv", "net.head"):
+        _, kernel, output = first["layers"][name]
+        found = first["statistics"][name]
+        assert_output_statistics(found.output, output)
+        np.testing.assert_array_equal(found.weights.values, kernel.reshape(len(kernel), -1))
+        known = case not in SHARDED  # of a weight in parts neither is said
+        assert [part is not None for part in (found.weights.gradient, found.weights.update)] == [known] * 2
+
+
 def test_the_samples_are_those_of_the_first_process_everywhere(results):
     first, other = results("processes_have_batches_of_different_length")
     assert first["inputs"]["input"].shape == (3, 8, 8, 1)
@@ -209,6 +222,17 @@ def test_files_are_written_once(results):
 def test_the_last_epoch_is_recorded_where_training_is_stopped_early(results):
     first, other = results("training_is_stopped_early")
     assert first["steps"] == [0, 2] and other["steps"] == []
+
+
+def test_the_best_epoch_is_recorded_together_and_kept_by_the_first_process(results):
+    first, other = results("the_best_epoch_is_kept")
+    assert (first["error"], other["error"]) == ("", "")
+    assert same(first["with"], first["without"]) and same(other["with"], other["without"])
+    assert first["steps"] == [0, 1, 2, 4, 4] and other["steps"] == []  # the last: due, and then the best
+    assert first["state"]["best"] == {"monitor": "score", "value": pytest.approx(0.95), "step": 4}
+    files = list((results.folder / "the_best_epoch_is_kept").glob("*.h5"))
+    with SnapshotFile(files[0]) as file:
+        assert (len(files), file.steps, file.best_step) == (1, (0, 1, 2, 4), 4)
 
 
 @pytest.mark.skipif(not EVERYTHING, reason="LAYERVIZ_TEST_ALL is not set")

@@ -4,6 +4,7 @@ import pytest
 from lightning_models import NAMESPACES, digit_net, namespace, small_trainer, train_loader, val_loader
 from torch_models import process_state, same, seed_all
 
+from layerviz_callbacks import Snapshot, Snapshots
 from layerviz_callbacks.lightning import LayerVizCallback
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -37,6 +38,14 @@ def test_training_is_the_same_bit_for_bit(tmp_path, name, validate):
 def test_training_is_the_same_where_every_step_is_recorded(tmp_path):
     name = NAMESPACES[0]
     assert same(train(name, LayerVizCallback(log_dir=tmp_path, every_n_steps=1)), train(name))
+
+
+def test_training_is_the_same_where_the_best_epoch_and_snapshots_are_kept(tmp_path):
+    pytest.importorskip("h5py")
+    name, snapshots = NAMESPACES[0], Snapshots(tmp_path / "run.h5", everything=True)
+    callback = LayerVizCallback(log_dir=tmp_path, monitor="val_loss", snapshots=snapshots, every_n_epochs=9)
+    assert same(train(name, callback), train(name))
+    assert Snapshot.load(tmp_path / "run.h5").step == 3
 
 
 @pytest.mark.parametrize("name", NAMESPACES)

@@ -119,7 +119,7 @@ def test_predictions_alone_are_no_layers():
     recorder = Recorder(log_dir=ListSink(), views=[views.Predictions(outputs="classes")], on_error="raise")
     covered = recorder.begin(AnsweringReader(), step=0, total=1)
     recorder.end()
-    assert covered.line() == "no layers to be pictured"
+    assert covered.line() == "predictions of the whole model, no pictures of single layers"
     wrong = Recorder(log_dir=ListSink(), views=[views.Predictions(outputs="class")])
     with pytest.raises(SelectionError, match="Did you mean 'classes'"):
         wrong.begin(AnsweringReader(), step=0, total=1)

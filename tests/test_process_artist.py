@@ -21,8 +21,8 @@ import process_views
 import pytest
 
 from layerviz_callbacks import Layer, Probe, Snapshot
+from layerviz_callbacks.artist import LocalArtist
 from layerviz_callbacks.cut import OutputCut, cut_output
-from layerviz_callbacks.delivery import LocalArtist
 from layerviz_callbacks.drawing import child as drawing_child
 from layerviz_callbacks.drawing.child import DrawingChild
 from layerviz_callbacks.drawing.messages import Task
@@ -518,7 +518,8 @@ def test_a_script_needs_no_guard_and_nothing_is_printed_at_its_end(tmp_path):
         """
         import sys
         import test_process_artist as parts
-        from layerviz_callbacks.delivery import Delivery, Job
+        from layerviz_callbacks.delivery import Delivery
+        from layerviz_callbacks.job import Job
         from layerviz_callbacks.failure import FailurePolicy
         from layerviz_callbacks.plan import PlannedView
         from layerviz_callbacks.process_artist import ProcessArtist

@@ -208,3 +208,10 @@ def test_a_map_of_an_odd_shape_still_has_a_place():
     count, tiles = fit_count(lambda *room: fit_tiles(1, 100_000, *room), 3)
     assert count >= 1
     assert tiles.total_width <= CONTENT_WIDTH
+
+
+def test_a_best_step_is_told_without_the_long_name_of_its_metric():
+    told = sheet.title("conv1", "epoch 127/1000, best val/multiclass f1, macro so far")
+    assert np.array_equal(told, sheet.title("conv1", "epoch 127/1000, best so far"))
+    assert not np.array_equal(told, sheet.title("conv1", "epoch 127/1000"))
+    assert measure("epoch 127/300, best so far", bold=True) <= CONTENT_WIDTH // 2  # not shortened

@@ -105,3 +105,51 @@ def test_channels_with_a_range_of_their_own_hold_none():
     )
     (picture,) = views.FeatureMaps(layers="conv1", contrast="channel").draw(snapshot)
     assert picture.held is None
+
+
+def drawn_in_turn(view, snapshots):
+    """The pictures of one sheet at steps that follow each other, each with the ranges of those before."""
+    ranges, pictures = {}, []
+    for step, shown in enumerate(snapshots):
+        (picture,) = view.draw(replace(shown, step=step, ranges=dict(ranges)))
+        ranges[picture.tag] = picture.held
+        pictures.append(picture)
+    return pictures
+
+
+def answered(height):
+    """A layer of two channels whose map has one place of this height, and the model's own curves as high."""
+    output = np.zeros((1, 8, 8, 2), np.float32)
+    output[0, 2, 3] = height
+    curve = np.zeros((1, 64, 2), np.float32)
+    curve[0, 20:40] = height
+    layer = Layer("conv1", "Conv2D", 1, kernel_shape=(2, 1, 3, 3), output_shape=output.shape, output=output)
+    inputs = np.zeros((1, 64, 1), np.float32)
+    return Snapshot({"conv1": layer}, Probe(inputs), {"input": inputs}, outputs={"curves": curve})
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        views.Composite(layers="conv1", method="mean"),
+        views.Composite(layers="conv1", method="top-k", count=1),
+        views.Composite(layers="conv1", method="principal component"),
+        views.Composite(layers="conv1", method="clusters"),
+        views.Predictions(kind="curves"),
+    ],
+)
+def test_joined_maps_and_predicted_curves_keep_their_range_and_say_where_it_grew(view):
+    first, smaller, larger, later = drawn_in_turn(view, [answered(height) for height in (2, 1.1, 9, 3)])
+    assert first.held is smaller.held
+    assert larger.held.limit > first.held.limit and larger.held.before == first.held.limit
+    assert later.held is larger.held
+    assert "the range grew here" in larger.caption and "the range grew" not in smaller.caption
+    assert "same range since step 2" in later.caption
+    (alone,) = view.draw(answered(1.1))
+    assert alone.held is None
+
+
+def test_probabilities_over_time_stay_on_0_to_1():
+    pictures = drawn_in_turn(views.Predictions(kind="curves"), [answered(height) for height in (0.1, 0.9)])
+    assert [picture.held.limit for picture in pictures] == [1.0, 1.0]
+    assert all("answers from 0 to 1;" in picture.caption for picture in pictures)

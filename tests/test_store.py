@@ -21,6 +21,7 @@ from layerviz_callbacks import (
     SnapshotWriter,
     views,
 )
+from layerviz_callbacks.store.findings import read_findings
 from layerviz_callbacks.store.names import escaped, unescaped
 from layerviz_callbacks.store.stored_layer import LAZY
 
@@ -53,7 +54,7 @@ def test_every_attribute_of_a_layer_and_of_a_snapshot_was_in_use_above():
             for layer in snapshot
         ), field.name
     for field in fields(Snapshot)[3:]:
-        if field.name in ("history", "numbers", "health", "verdicts"):  # history: that is the steps before
+        if field.name == "history":  # that is the steps before
             continue
         bare = Snapshot({}, snapshot.probe, {})
         assert differences(getattr(snapshot, field.name), getattr(bare, field.name)), field.name
@@ -221,6 +222,34 @@ def test_what_stays_the_same_is_stored_once(tmp_path):
         assert file["steps/0/probe/arrays/input"] == file["steps/2/probe/arrays/input"]
         assert file["steps/2/kernels/conv"][0, 0, 0] == 1
     assert size < (tmp_path / "run.h5").stat().st_size < 3 * size - 64 * 64 * 3 * 4
+
+
+def test_the_names_of_numbers_that_stay_the_same_are_stored_once(tmp_path):
+    with SnapshotWriter(tmp_path / "run.h5") as writer:
+        for step, more in ((0, {}), (1, {}), (2, {"c": 3.0})):
+            writer.append(small_snapshot(step, numbers={"a": float(step), "b": 2.0, **more}))
+    with h5py.File(tmp_path / "run.h5") as file:
+        first, second, third = (file[f"steps/{step}/numbers/names"] for step in (0, 1, 2))
+        assert first == second and first != third
+        assert file["steps/1/numbers/values"][()].tolist() == [1.0, 2.0]
+    with SnapshotFile(tmp_path / "run.h5") as file:
+        assert [file[step].numbers for step in file.steps] == [
+            {"a": 0.0, "b": 2.0}, {"a": 1.0, "b": 2.0}, {"a": 2.0, "b": 2.0, "c": 3.0},
+        ]  # fmt: skip
+
+
+def test_a_file_of_before_there_was_health_has_none():
+    assert read_findings({}, {}) == {"numbers": {}, "health": {}, "verdicts": ()}
+
+
+def test_steps_that_are_discarded_leave_the_best_of_the_others(tmp_path):
+    with SnapshotWriter(tmp_path / "run.h5") as writer:
+        for step in range(6):
+            writer.append(small_snapshot(step), best=step in (1, 2, 5))
+        for last, best in ((4, 2), (2, 2), (1, 1), (0, None)):
+            writer.discard_after(last)
+            with SnapshotFile(tmp_path / "run.h5") as file:
+                assert (file.steps[-1], file.best_step) == (last, best)
 
 
 def test_the_initial_model_is_stored_once_and_shares_the_arrays_of_step_0(tmp_path):

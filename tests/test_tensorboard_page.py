@@ -12,7 +12,7 @@ import urllib.request
 import numpy as np
 import pytest
 
-from layerviz_callbacks.picture import Picture
+from layerviz_callbacks.picture import Animation, Picture
 from layerviz_callbacks.sinks import TensorBoard
 
 PATIENCE = 120  # seconds, for a machine that is busy; usually it takes 5 to 10
@@ -21,6 +21,11 @@ PATIENCE = 120  # seconds, for a machine that is busy; usually it takes 5 to 10
 def picture(seed: int) -> Picture:
     pixels = np.random.default_rng(seed).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     return Picture("filters/01_conv", pixels, caption="conv, 8 filters", description="**8** filters of 3 x 3")
+
+
+def film() -> Animation:
+    frames = [np.full((40, 60, 3), value, np.uint8) for value in (0, 120, 240)]
+    return Animation("1 film/01_conv", frames[-1], frames=frames, seconds=[0.2, 0.2, 0.2])
 
 
 def wait_for(ask, what: str):
@@ -50,6 +55,13 @@ class Page:
 
     def tags(self) -> dict:
         return json.loads(self.get("plugin/images/tags"))
+
+    def animation(self) -> tuple[str, bytes]:
+        """As what kind of file the film is served, and the file."""
+        listed = json.loads(self.get("plugin/images/images", tag=film().tag, run="layerviz", sample=0))
+        address = f"{self.url}/data/plugin/images/individualImage?{listed[0]['query']}"
+        with urllib.request.urlopen(address, timeout=20) as answer:
+            return answer.headers["Content-Type"], answer.read()
 
     def pictures(self) -> dict[int, bytes]:
         """Step -> PNG of the picture's tag; empty while TensorBoard does not know it."""
@@ -93,7 +105,7 @@ def test_a_running_tensorboard_shows_the_written_pictures_and_then_a_new_step(pa
     wait_for(lambda: page.get("plugins_listing"), "its plugins")
     sink = TensorBoard(tmp_path / "logs")
     sink.open(first_step=0)
-    sink.write([picture(0)], 0)
+    sink.write([picture(0), film()], 0)
     sink.write_text("layers pictured", "31 of 34", 0)
     sink.flush()
     shown = wait_for(page.pictures, "the first picture")
@@ -104,6 +116,7 @@ def test_a_running_tensorboard_shows_the_written_pictures_and_then_a_new_step(pa
         "<p><em>(This text is of step 0.)</em></p>",
         "samples": 1,
     }
+    assert page.animation() == ("image/png", film().png())
     assert json.loads(page.get("plugin/text/tags")) == {"layerviz": ["layers pictured"]}
 
     sink.write([picture(1)], 1)  # the sink stays open, as while training goes on

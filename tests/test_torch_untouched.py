@@ -6,12 +6,14 @@ import random
 import numpy as np
 import pytest
 import torch
+from fakes import ListSink
+from statistics_oracles import AsksForStatistics
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 from torch_models import ConvNet, images, process_state, read_all, same, seed_all
 
-from layerviz_callbacks import inspect, views
+from layerviz_callbacks import SnapshotFile, Snapshots, inspect, views
 from layerviz_callbacks.torch import attach
 
 
@@ -60,6 +62,63 @@ def test_training_is_the_same_bit_for_bit_with_attach(tmp_path):
 
     assert same(train(visit), train())
     records["now"].close()
+
+
+def test_training_is_the_same_where_the_best_epoch_and_snapshots_are_kept(tmp_path):
+    pytest.importorskip("h5py")
+    records, options = {}, {"monitor": "loss", "snapshots": Snapshots(tmp_path / "run.h5", everything=True)}
+
+    def visit(model, epoch):
+        if epoch == 0:
+            records["now"] = attach(model, images(2, seed=5)[0], log_dir=tmp_path, **options)
+        else:
+            records["now"](epoch, loss=(0.5, 0.9, 0.3)[epoch - 1])
+
+    assert same(train(visit), train())
+    records["now"].close()
+    with SnapshotFile(tmp_path / "run.h5") as file:
+        assert file.best_step == 3
+
+
+@pytest.mark.parametrize(
+    "options", [{"nesterov": True, "foreach": True}, {"weight_decay": 0.1, "foreach": False}], ids=str
+)
+def test_training_is_the_same_bit_for_bit_where_statistics_are_taken_of_all_layers(options):
+    view = AsksForStatistics(layers="*")
+
+    def trained(*, watched):
+        seed_all()
+        model, (x, y) = ConvNet(), images()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, **options)
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+        def epochs(record):
+            for epoch in range(1, 4):
+                optimizer.zero_grad()
+                functional.cross_entropy(model(x), y).backward()
+                optimizer.step()
+                schedule.step()
+                record(epoch)
+
+        if watched:
+            arguments = {"log_dir": ListSink(), "views": [view], "optimizer": optimizer}
+            with attach(model, x[:2].numpy(), **arguments) as record:
+                epochs(record)
+        else:
+            epochs(lambda epoch: None)
+        return {
+            "weights": dict(model.state_dict()),
+            "optimizer": optimizer.state_dict(),
+            "gradients": [parameter.grad for parameter in model.parameters()],
+            "modes": [module.training for module in model.modules()],
+            "hooks": [len(optimizer._optimizer_step_post_hooks), len(optimizer._optimizer_step_pre_hooks)],
+            "process": process_state(),
+        }
+
+    assert same(trained(watched=True), trained(watched=False))
+    for name in ("conv", "head"):
+        found = view.snapshots[-1][name].statistics
+        assert found.output is not None and found.weights.gradient.any() and found.weights.update.any()
 
 
 def test_training_with_a_frozen_batch_norm_is_the_same_and_stays_frozen():

@@ -8,12 +8,13 @@ from view_models import layer, shapes, snapshot, volumes, waves
 
 from layerviz_callbacks import ArgumentError, Layer
 from layerviz_callbacks.coverage import coverage
+from layerviz_callbacks.health.attention_measures import entropies
 from layerviz_callbacks.render import palette
 from layerviz_callbacks.render.text import LINE_HEIGHT, measure
 from layerviz_callbacks.request import Request
 from layerviz_callbacks.views import Attention, Filters, head_tiles
 from layerviz_callbacks.views.attention_curves import time_section
-from layerviz_callbacks.views.attention_measures import distances, entropies, received, rollout
+from layerviz_callbacks.views.attention_measures import distances, received, rollout
 from layerviz_callbacks.views.attention_sections import Style, map_section, patch_section
 from layerviz_callbacks.views.head_tiles import fit_head_tiles, largest_of_blocks
 from layerviz_callbacks.views.patches import Placement, placement_of

@@ -11,6 +11,7 @@ from PIL import Image
 from view_models import convolve, gabors, layer, shapes, snapshot, waves
 
 from layerviz_callbacks import ArgumentError, Layer, Probe, Snapshot
+from layerviz_callbacks.health.statistics import LayerStatistics, weight_sample
 from layerviz_callbacks.history import Album, Frame
 from layerviz_callbacks.plan import plan_of, request_of
 from layerviz_callbacks.reader import LayerEntry
@@ -19,7 +20,7 @@ from layerviz_callbacks.render import palette
 from layerviz_callbacks.render.animated_png import encode_animated_png
 from layerviz_callbacks.render.held_range import HeldRange
 from layerviz_callbacks.render.scale import Scale
-from layerviz_callbacks.views import FeatureMaps, FilmStrip, Filters
+from layerviz_callbacks.views import FeatureMaps, FilmStrip, Filters, default_views
 from layerviz_callbacks.views.film_bands import BEST, Columns
 from layerviz_callbacks.views.film_columns import columns_of, step_words
 from layerviz_callbacks.views.film_kept import KeptLayer, KeptPart, small_maps, small_matrix
@@ -191,7 +192,7 @@ def test_the_slice_that_is_told_is_the_one_that_is_shown(depth):
     kernel = np.moveaxis(slices, -1, 1) * np.ones((16, 1, depth, 3, 3), np.float32)
     shown = snapshot(layer(output=output, kernel=kernel))
     kept, (picture,) = FilmStrip().keep(shown), FilmStrip().draw(shown)
-    assert f"feature maps of sample 1: slice {kept['maps conv1'].max():.0f} of {depth}" in picture.caption
+    assert f"feature maps: slice {kept['maps conv1'].max():.0f} of {depth}" in picture.caption
     assert f"filters: slice {kept['kernels conv1'].max():.0f} of {depth}" in picture.caption
 
 
@@ -200,7 +201,7 @@ def test_the_sheet_says_what_a_panel_leaves_out():
     kernel = np.ones((2, 1, 5, 2, 2), np.float32)
     (picture,) = strips([kernel], output=output, kind="Conv3D")
     assert "filters: slice 2 of 5" in picture.caption
-    assert "feature maps of sample 1: slice 4 of 9" in picture.caption
+    assert "feature maps: slice 4 of 9" in picture.caption
     side = FilmStrip().keep(snapshot(layer(output=output)))["maps conv1"].shape[-1]
     assert side <= 32
     assert f"1 pixel = mean of {-(-80 // side)}x{-(-80 // side)}" in picture.caption
@@ -271,9 +272,28 @@ def test_of_a_large_kernel_the_sheet_says_of_which_part_the_distance_is():
         assert words in plain(last)
     moved = rng.normal(size=wide).astype(np.float32)
     start = np.ones(wide, np.float32)
-    expected = np.linalg.norm((moved - start)[:6]) / np.linalg.norm(start[:6])
+    expected = np.linalg.norm((moved - start)[:6].mean(1)) / np.linalg.norm(start[:6].mean(1))
     *_, last = strips([start, moved])
-    assert f"{expected:.3g}" in plain(last)
+    assert f"of 6 of 128 channels, the inputs' mean: {expected:.3g}" in plain(last)
+
+
+def test_of_a_large_kernel_whose_weights_are_sampled_the_distance_is_that_of_the_sample():
+    rng = np.random.default_rng(6)
+    start, moved = rng.normal(size=(2, 128, 64, 3, 3)).astype(np.float32)
+    first, second = weight_sample(start), weight_sample(moved)
+    assert first.values.shape == (128, 256)
+    expected = np.linalg.norm(second.values - first.values) / np.linalg.norm(first.values)
+    sampled = [
+        (step, replace(layer(kernel=kernel), statistics=LayerStatistics(None, found)), False)
+        for step, (kernel, found) in enumerate(((start, first), (moved, second)))
+    ]
+    (_, (last,)), _ = filmed(sampled)
+    words = "relative L2 distance from step 0 of 128x256 of 128x576 weights, spread evenly"
+    assert f"{words}: {expected:.3g}" in plain(last)
+    unsampled = [*sampled, (2, layer(kernel=moved), False)]
+    drawn, album = filmed(unsampled)
+    assert KeptLayer.from_arrays(album.frames[-1].kept, "conv1").distance.distance is None
+    assert f"{words} at step 1: {expected:.3g}" in plain(drawn[-1][0])
 
 
 def test_a_kernel_that_began_as_zero_has_an_absolute_distance():
@@ -491,6 +511,20 @@ def test_a_film_that_is_due_at_some_epochs_has_these_as_columns():
     assert [re.search(r"Columns: steps (.*?)\. ", plain(picture))[1] for picture in pictures] == [
         "0", "0, 3", "0, 3, 6", "0, 3, 6, 7",
     ]  # fmt: skip
+
+
+def test_a_film_is_drawn_at_fewer_and_fewer_steps_and_holds_those_between():
+    drawn = recorded([FilmStrip(layers="conv1")], epochs=20)
+    assert [step for step, _ in drawn] == [*range(9), 10, 12, 14, 16, 19, 20]
+    columns = re.search(r"Columns: steps (.*?)\. ", plain(drawn[-1][1]))[1].split(", ")
+    assert {"0", "20"} < {*columns} and {"9", "11", "13", "15", "17", "18"} & {*columns}
+
+
+def test_films_are_drawn_by_default_but_not_of_a_single_snapshot():
+    assert any(isinstance(view, FilmStrip) for view in default_views())
+    shown = snapshot(layer(kernel=corner(1.0), output=np.ones((1, 2, 2, 1), np.float32)))
+    assert {picture.tag.partition("/")[0] for picture in shown.pictures()} == {"filters", "feature maps"}
+    assert len(shown.pictures(FilmStrip())) == 1
 
 
 def test_two_film_strips_remember_each_their_own_layers():

@@ -14,8 +14,8 @@ import pytest
 from layerviz_callbacks.worker import SameThread, ThreadWorker
 
 
-def job(step, *, keep=False, held_bytes=0):
-    return SimpleNamespace(snapshot=SimpleNamespace(step=step), keep=keep, held_bytes=held_bytes)
+def job(step, *, keep=False, best=False, held_bytes=0):
+    return SimpleNamespace(snapshot=SimpleNamespace(step=step), keep=keep, best=best, held_bytes=held_bytes)
 
 
 class Gate:
@@ -144,7 +144,8 @@ def test_what_waits_is_drawn_at_the_interpreters_exit():
 
         worker = ThreadWorker(slow)
         for step in range(2):
-            worker.submit(SimpleNamespace(snapshot=SimpleNamespace(step=step), keep=False, held_bytes=0))
+            step = SimpleNamespace(step=step)
+            worker.submit(SimpleNamespace(snapshot=step, keep=False, best=False, held_bytes=0))
         raise SystemExit(3)
     """)
     done = subprocess.run(

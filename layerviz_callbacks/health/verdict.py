@@ -46,6 +46,7 @@ class HealthReport:
     Attributes:
         verdicts: the worst first; none where nothing was found.
         when: the step in words; empty where nothing was recorded yet.
+        looked: some view looks at the health of layers; else nothing is known of it.
 
     Example:
         >>> print(HealthReport((), "epoch 3/12"))
@@ -54,6 +55,7 @@ class HealthReport:
 
     verdicts: tuple[Verdict, ...] = ()
     when: str = ""
+    looked: bool = True
 
     def __iter__(self) -> Iterator[Verdict]:
         return iter(self.verdicts)
@@ -62,6 +64,8 @@ class HealthReport:
         return len(self.verdicts)
 
     def __str__(self) -> str:
+        if not self.looked:
+            return "No view looks at the health of layers: add views.Health() to views=[...]."
         if not self.when and not self.verdicts:
             return "Nothing was recorded yet."
         if not self.verdicts:

@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from layerviz_callbacks.health import LayerStatistics, WeightSample
 from layerviz_callbacks.keras.attention_reading import attended_in, with_attention
 from layerviz_callbacks.keras.cutting import output_arrays
 from layerviz_callbacks.keras.hearing import Heard
 from layerviz_callbacks.keras.kernel_reading import Copied
 from layerviz_callbacks.keras.kernels import StoredKernel
 from layerviz_callbacks.keras.names import Node
+from layerviz_callbacks.keras.statistics import statistics_of
 from layerviz_callbacks.keras.weights import read_weights
 from layerviz_callbacks.request import Request
 from layerviz_callbacks.snapshot import Layer
@@ -22,6 +24,16 @@ def wanted_kernels(nodes: Sequence[Node], request: Request) -> dict[str, StoredK
     asked = request.kernels | request.weights
     return {
         kernel_name(node, kernel): kernel for node in nodes if node.name in asked for kernel in node.kernels
+    }
+
+
+def measured_kernels(nodes: Sequence[Node], request: Request) -> dict[str, tuple[StoredKernel, bool]]:
+    """The kernels of which an even part is measured, see `WeightSampler.read`."""
+    return {
+        kernel_name(node, kernel): (kernel, bool(getattr(node.layer, "lora_enabled", False)))
+        for node in nodes
+        if node.name in request.statistics
+        for kernel in node.kernels
     }
 
 
@@ -36,6 +48,7 @@ def layers_of(
     heard: Sequence[Heard],
     request: Request,
     kernels: Mapping[str, Copied],
+    samples: Mapping[str, WeightSample],
 ) -> Iterator[Layer]:
     """The layer itself, then its further calls and outputs, then further attention, then further kernels.
 
@@ -45,17 +58,25 @@ def layers_of(
         heard: what it answered; its arrays are there where they were asked for.
         request: what was asked for.
         kernels: what was read, by `Layer.name`.
+        samples: what was taken of kernels to be measured, by `Layer.name`.
     """
+    measured = node.name in request.statistics
     first = _own(node, place, request)
     first = _with_kernel(first, node.kernels[0], kernels) if node.kernels else first
-    answers = _answers(node, place, first, [one for one in heard if one.attended is None])
+    if measured:
+        first = replace(first, statistics=LayerStatistics(weights=samples.get(first.name)))
+    answers = _answers(node, place, first, [one for one in heard if one.attended is None], measured=measured)
     yield from with_attention(list(answers), first, attended_in(heard) or ())
     for kernel in node.kernels[1:]:
         further = Layer(kernel_name(node, kernel), first.kind, place, part_of=node.name)
+        if measured:
+            further = replace(further, statistics=LayerStatistics(weights=samples.get(further.name)))
         yield _with_kernel(further, kernel, kernels)
 
 
-def _answers(node: Node, place: int, first: Layer, heard: Sequence[Heard]) -> Iterator[Layer]:
+def _answers(
+    node: Node, place: int, first: Layer, heard: Sequence[Heard], *, measured: bool
+) -> Iterator[Layer]:
     """One Layer for each output of each call, or a single one without."""
     if not heard:
         yield first
@@ -70,6 +91,7 @@ def _answers(node: Node, place: int, first: Layer, heard: Sequence[Heard]) -> It
                 kernel_shape=None if one.part else first.kernel_shape,
                 container=first.container,
                 part_of=node.name,
+                statistics=LayerStatistics() if measured and not one.part else None,
             )
             yield _with_output(further, one)
 
@@ -97,10 +119,14 @@ def _with_kernel(layer: Layer, kernel: StoredKernel, kernels: Mapping[str, Copie
 
 def _with_output(layer: Layer, heard: Heard) -> Layer:
     shape = tuple(0 if size is None else size for size in heard.shape)
-    if not heard.tensors:
-        return replace(layer, output_shape=shape)
+    layer = replace(layer, output_shape=shape)
+    measured = statistics_of(heard.tensors, shape)
+    if measured is not None and layer.statistics is not None:
+        layer = replace(layer, statistics=replace(layer.statistics, output=measured))
+    if "part" not in heard.tensors:
+        return layer
     output, taken = output_arrays(heard.tensors, shape, heard.cut)
-    return replace(layer, output_shape=shape, output=output, output_taken=taken)
+    return replace(layer, output=output, output_taken=taken)
 
 
 def _once_a_step(node: Node) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import keras
 
+from layerviz_callbacks.best import Direction, number_of
 from layerviz_callbacks.budget import Budget
+from layerviz_callbacks.health import HealthReport
 from layerviz_callbacks.keras.reading import BuildingReader, is_legacy, reader_of
 from layerviz_callbacks.messages import logger
 from layerviz_callbacks.one_thread import OneThread
@@ -17,6 +20,7 @@ from layerviz_callbacks.probe import Probe, to_numpy
 from layerviz_callbacks.recorder import Recorder
 from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.sinks import Sink
+from layerviz_callbacks.store import Snapshots
 from layerviz_callbacks.views import View
 
 
@@ -34,7 +38,7 @@ class _Fit:
 
 
 class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """Pictures of filters and feature maps in TensorBoard while a Keras model trains.
+    """Pictures of filters, feature maps and how they change in TensorBoard while a Keras model trains.
 
     The model is one of Keras 3, on TensorFlow, JAX or PyTorch, or of legacy Keras 2 (`tf_keras`).
 
@@ -46,6 +50,8 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
     |---|---|
     | `filters/NN_layer` | the layer's kernels; NN is its place in the model |
     | `feature maps/NN_layer` | what each of its channels answers to each sample of the probe |
+    | `1 film strip/NN_layer` | how both change: epochs as columns, and what changed |
+    | `health/look here first` | numbers of each layer; what is wrong, in words: `health/verdicts` (text) |
     | `layers pictured` (text) | which layers are pictured, and why the others are not |
 
     A model whose weights are only made by its first training step (a `Sequential` without `keras.Input`)
@@ -58,7 +64,8 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             from `layerviz_callbacks.sinks`, or a list of these.
         layers: which layers: a name, a glob, a class, a predicate `(name, layer) -> bool`, or a list of
             these. None: every layer with a kernel.
-        views: what to draw, from `layerviz_callbacks.views`; None: filters and feature maps.
+        views: what to draw, of `layerviz_callbacks.views`; None: filters, feature maps, attention,
+            film strips, health.
         every_n_epochs: record after every so many epochs, and after the last.
         every_n_steps: record after every so many optimizer steps instead. Keras then waits for each
             batch, as with every callback that looks at batches.
@@ -69,11 +76,20 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         budget: the share of the training's time that pictures may take: where they would take more, and more
             than a quarter of a second an epoch, fewer channels and samples are drawn, then fewer epochs, and
             the log says so. A `layerviz_callbacks.Budget` also sets that quarter second; None: no limit.
+        monitor: the metric that tells the best epoch, such as "val_accuracy", as in `ModelCheckpoint`. Each
+            epoch that is the best so far is recorded, with every view, whether due or not and whatever the
+            budget says, since its weights are gone later; films and the file mark it.
+        mode: "min": less is better; "max": more is; "auto": what Keras knows of the metric, or else what its
+            name says, such as "accuracy" or "loss".
+        snapshots: the HDF5 file to keep every recorded step in, such as "run.h5", or a
+            `layerviz_callbacks.Snapshots`; None: none. See `SnapshotFile`.
 
     Raises:
         ArgumentError: an argument is not what it may be (also SelectionError, ProbeError); what only the
             model can tell is raised when training begins.
         SinkError: when training begins: `log_dir` cannot be written.
+        SnapshotFileError: when training begins: `snapshots` cannot be written.
+        MissingLibraryError: `snapshots` needs h5py, which is not installed.
         CallbackInUseError: when training begins: another thread is training with this object now.
 
     Example:
@@ -93,6 +109,9 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         on_error: str = "warn",
         worker: str | None = "thread",
         budget: float | Budget | None = 0.02,
+        monitor: str | None = None,
+        mode: str = "auto",
+        snapshots: str | os.PathLike[str] | Snapshots | None = None,
     ) -> None:
         super().__init__()
         self.probe = Probe.of(probe)
@@ -105,6 +124,9 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             on_error=on_error,
             worker=worker,
             budget=budget,
+            monitor=monitor,
+            mode=mode,
+            snapshots=snapshots,
         )
         self._thread = OneThread()
         self._fit: _Fit | None = None
@@ -130,6 +152,7 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             return
         fit.earlier_batches += fit.batches
         fit.batches = 0
+        fit.reader.learning_rate = None
         if fit.begun or fit.given_up:
             return
         fit.first_step = _iterations(fit.reader.model) or 0
@@ -142,7 +165,7 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             )
             return
         done = epoch if self.recorder.every_n_steps is None else fit.first_step
-        self.recorder.begin(fit.reader, step=done, total=fit.epochs)
+        self.recorder.begin(fit.reader, step=done, total=fit.epochs, direction=_direction(fit.reader.model))
         fit.begun = True
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -151,8 +174,10 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         if fit is None:
             return
         self._begin_late(fit, epoch)
+        fit.reader.learning_rate = _learning_rate_told(logs or {})
         last = epoch + 1 == fit.epochs or bool(fit.reader.model.stop_training)
-        self.recorder.epoch_end(epoch + 1, metrics=logs or {}, last=last)
+        steps = None if self.recorder.every_n_steps is None else self._steps_done(fit)
+        self.recorder.epoch_end(epoch + 1, metrics=logs or {}, last=last, steps_done=steps)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """See to it that everything is on disk."""
@@ -160,6 +185,22 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             self.recorder.end()
             self._fit = None
             self._thread.leave()
+
+    @property
+    def snapshot_file(self) -> Path | None:
+        """The file in which `snapshots` are kept: of a second run beside `run.h5` that is `run-2.h5`."""
+        return self.recorder.snapshot_file
+
+    def report(self) -> HealthReport:
+        """What is wrong with the layers at the last recorded step, the worst first; also after training.
+
+        Empty where no view looks at the health of layers. It waits for what is still being drawn, a few
+        seconds at most.
+
+        Example:
+            >>> print(pictures.report())                                   # doctest: +SKIP
+        """
+        return self.recorder.report()
 
     def _implements_train_batch_hooks(self) -> bool:  # the three: asked by Keras 2 alone
         return _overrides(
@@ -187,7 +228,8 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         if fit.begun or fit.given_up:
             return
         try:
-            self.recorder.begin(fit.reader, step=done, total=fit.epochs, initial=False)
+            direction = _direction(fit.reader.model)
+            self.recorder.begin(fit.reader, step=done, total=fit.epochs, initial=False, direction=direction)
             fit.begun = True
         except Exception as error:
             if self.recorder.on_error == "raise":
@@ -208,6 +250,26 @@ class LayerVizCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
 
 def _overrides(callback: Any, *hooks: str) -> bool:
     return any(not getattr(getattr(callback, hook), "_is_default", False) for hook in hooks)
+
+
+def _direction(model: Any) -> Direction:
+    """Which value of a metric Keras holds for the better one: what `ModelCheckpoint` asks."""
+
+    def asked(monitored: str) -> str | None:
+        name = monitored.removeprefix("val_")
+        for group in getattr(model, "metrics", None) or []:
+            for metric in [group, *(getattr(group, "metrics", None) or [])]:
+                direction = getattr(metric, "_direction", None)
+                if getattr(metric, "name", None) == name and direction is not None:
+                    return "max" if direction == "up" else "min"
+        return None
+
+    return asked
+
+
+def _learning_rate_told(logs: Mapping[str, Any]) -> float | None:
+    """That of the epoch, where a callback before this one told it and may have set the next one since."""
+    return number_of(logs.get("learning_rate", logs.get("lr")))  # lr: of Keras 2
 
 
 def _iterations(model: Any) -> int | None:

@@ -18,6 +18,7 @@ from layerviz_callbacks.keras.attention_operations import operations_heard
 from layerviz_callbacks.keras.cutting import output_tensors
 from layerviz_callbacks.keras.kernels import copied, is_recurrent
 from layerviz_callbacks.keras.names import Node
+from layerviz_callbacks.keras.statistics import WHOLE, measured_tensors
 from layerviz_callbacks.keras.structure import parts_of, replaced, with_parts
 
 Replace = Callable[["Heard", Any, int], Any]
@@ -34,7 +35,8 @@ class Heard:
         part: "" for the first output of that call, ".1" or ".key" for another.
         shape: `(sample, *space, channel)`; a size that is known only when the pass is run is None.
         cut: the cut that was made of it; None: it is whole.
-        tensors: what is wanted of it, see `cutting.output_tensors`; empty where nothing is.
+        tensors: what is wanted of it, see `cutting.output_tensors` and `statistics.measured_tensors`; empty
+            where nothing is.
         attended: this is no output, but attention in that call, and the shape is that of its weights; part is
             ".attention" with a number, and tensors are those of `Attended`.
     """
@@ -71,6 +73,8 @@ class Listener:
         model_outputs: whether the model's own outputs are wanted.
         replace: gives what takes the place of each output in the pass; None: all stay.
         attention: what is wanted of attention; None: attention is not heard.
+        statistics: the names of the layers whose first outputs are measured.
+        measure: how, at once, see `statistics.measured_tensors`.
 
     Attributes:
         wants_outputs: whether the model's own outputs are wanted.
@@ -88,9 +92,13 @@ class Listener:
         model_outputs: bool = False,
         replace: Replace | None = None,
         attention: Asked | None = None,
+        statistics: frozenset[str] = frozenset(),
+        measure: Callable[..., Mapping[str, Any]] = measured_tensors,
     ) -> None:
         self._nodes = nodes
         self._wanted = wanted
+        self._measured = statistics
+        self._measure = measure
         self._cuts = cuts or {}
         self._take = take
         self._replace = replace
@@ -174,13 +182,16 @@ class Listener:
             shape = tuple(None if size is None else int(size) for size in tensor.shape)
             shape = (shape[0], *shape[2:], shape[1]) if first else shape
             one = Heard(node.name, call, "" if place == 0 else f".{path}", shape, None, {})
+            axis = 1 if first else len(shape) - 1
             if node.name in self._wanted:
                 cut = self._cuts.get(one.name)
-                tensors = self._take(tensor, cut, channel_axis=1 if first else len(shape) - 1)
-                one = Heard(node.name, call, one.part, shape, cut, tensors)
+                one = replace(one, cut=cut, tensors=self._take(tensor, cut, channel_axis=axis))
+            if node.name in self._measured and place == 0:
+                measured = self._measure(tensor, channel_axis=axis)
+                one = replace(one, tensors={**one.tensors, **measured})
             self.heard.append(one)
             if self._replace is not None:
-                other = self._replace(one, tensor, 1 if first else len(shape) - 1)
+                other = self._replace(one, tensor, axis)
                 if other is not tensor:
                     others[path] = other
                     if first:
@@ -211,7 +222,9 @@ def complete(heard: Heard, arrays: Mapping[str, Any]) -> Heard:
     if heard.attended is not None:
         shape = tuple(int(size) for size in arrays["shape"]) if "shape" in arrays else shape
         return replace(heard, shape=shape, tensors=arrays)
-    if None in shape and "part" in arrays and "lowest" not in arrays:  # then it is whole
+    if None in shape and WHOLE in arrays:
+        shape = arrays[WHOLE].shape
+    elif None in shape and "part" in arrays and "lowest" not in arrays:  # then it is whole
         shape = arrays["part"].shape
     return Heard(heard.node, heard.call, heard.part, shape, heard.cut, arrays)
 

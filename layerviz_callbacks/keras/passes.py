@@ -21,6 +21,7 @@ from layerviz_callbacks.keras.gradients_tape import tape_of_backend
 from layerviz_callbacks.keras.hearing import Heard, Listener
 from layerviz_callbacks.keras.names import Node
 from layerviz_callbacks.keras.recent import Recent
+from layerviz_callbacks.keras.statistics import measured_output
 from layerviz_callbacks.keras.structure import NotBuiltError
 from layerviz_callbacks.messages import logger
 from layerviz_callbacks.probe import Probe
@@ -112,13 +113,15 @@ class Passes:
         wanted, cuts, explains = request.outputs, request.output_cuts, bool(request.targets)
         asked = asked_of(request, len(self._probe), attended_in(heard))
 
+        statistics = request.statistics
+
         def listener() -> Listener:
-            return Listener(nodes, wanted, cuts, model_outputs=True, attention=asked)
+            return Listener(nodes, wanted, cuts, model_outputs=True, attention=asked, statistics=statistics)
 
         def compiled() -> CompiledPass:
             return CompiledPass(self._model, self._probe, nodes, listener, with_logits=explains)
 
-        key = (wanted, frozenset(cuts.items()), explains, asked)
+        key = (wanted, frozenset(cuts.items()), explains, asked, statistics)
         passed, answers = self._compiled.get(key, compiled).run()
         passed = replace(passed, heard=settled(passed.heard))
         _check_complete(passed, heard)
@@ -136,6 +139,7 @@ class Passes:
                 nodes, request.outputs, request.output_cuts, copied_output, model_outputs=True,
                 replace=None if explaining is None else explaining.replace,
                 attention=asked_of(request, len(self._probe), attended_in(heard)),
+                statistics=request.statistics, measure=measured_output,
             )  # fmt: skip
             return run_eagerly(self._model, self._probe, nodes, listener, explaining)
 

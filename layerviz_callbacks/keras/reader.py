@@ -13,7 +13,7 @@ import numpy as np
 
 from layerviz_callbacks.errors import ArgumentError
 from layerviz_callbacks.explaining import Differentiate
-from layerviz_callbacks.keras.assembly import layers_of, wanted_kernels
+from layerviz_callbacks.keras.assembly import layers_of, measured_kernels, wanted_kernels
 from layerviz_callbacks.keras.attention_reading import attended_in, settled, unread_attention
 from layerviz_callbacks.keras.differentiation import Differentiation
 from layerviz_callbacks.keras.fitting import displayed_inputs, input_axes, not_built
@@ -23,6 +23,8 @@ from layerviz_callbacks.keras.kernel_reading import KernelReader
 from layerviz_callbacks.keras.names import Node, walk
 from layerviz_callbacks.keras.passes import Passes
 from layerviz_callbacks.keras.structure import NotBuiltError
+from layerviz_callbacks.keras.updates import LastStep
+from layerviz_callbacks.keras.weight_samples import WeightSampler
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.reader import LayerEntry
 from layerviz_callbacks.request import Request
@@ -44,7 +46,13 @@ class KerasReader:
 
     Raises:
         ArgumentError: `model` is not a Keras model.
+
+    Attributes:
+        learning_rate: that of the last optimizer step, where a callback may have set the next one already;
+            None: it is the one that the optimizer has now.
     """
+
+    learning_rate: float | None = None
 
     def __init__(self, model: Any, probe: Probe) -> None:
         if not isinstance(model, keras.Model):
@@ -58,6 +66,7 @@ class KerasReader:
         self._displayed: dict[frozenset[Any], dict[str, np.ndarray]] = {}
         self._passes = Passes(model, probe, self._inputs)
         self._kernels = KernelReader()
+        self._samples = WeightSampler()
 
     def entries(self) -> list[LayerEntry]:
         """Every layer of the model, in the model's order, without running it."""
@@ -109,12 +118,14 @@ class KerasReader:
             self._channels_first_inputs = passed.channels_first_inputs
             self._heard = [one.without_arrays() for one in heard]
         kernels = self._kernels.read(wanted_kernels(self._nodes, request), request.kernel_cuts)
+        last = LastStep(self.model, self.learning_rate)
+        samples = self._samples.read(measured_kernels(self._nodes, request), last)
         by_node: dict[str, list[Heard]] = {}
         for one in heard:
             by_node.setdefault(one.node, []).append(one)
         layers: dict[str, Layer] = {}
         for place, node in enumerate(self._nodes, start=1):
-            for layer in layers_of(node, place, by_node.get(node.name, []), request, kernels):
+            for layer in layers_of(node, place, by_node.get(node.name, []), request, kernels, samples):
                 layers[layer.name] = layer
         for name, gradients in explained.gradients.items():
             if name in layers:  # a model may come by other layers when it is run again

@@ -10,7 +10,13 @@ from layerviz_callbacks.reader import Reader
 
 
 class BuildingReader(Reader, Protocol):
-    """A Reader of a model that may have no weights yet."""
+    """A Reader of a model that may have no weights yet.
+
+    Attributes:
+        learning_rate: see `KerasReader`.
+    """
+
+    learning_rate: float | None
 
     def unbuilt(self) -> str:
         """The name of a layer whose weights are not made yet and that the probe would need; else ""."""

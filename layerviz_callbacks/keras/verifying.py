@@ -49,7 +49,7 @@ def verify(
         steps: how many optimizer steps to train, going through the batches again where needed; None: each
             batch twice.
         probe: what the callback shows to the model; None: the first 4 samples of the first batch.
-        views: what the callback draws; None: filters and feature maps.
+        views: what the callback draws; None: filters, feature maps, attention, film strips, health.
 
     Returns:
         A `Verification`: `.untouched`, `.differences`, and a report to print.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import torch
 
+from layerviz_callbacks.best import Best
 from layerviz_callbacks.budget import Budget
+from layerviz_callbacks.health import HealthReport
 from layerviz_callbacks.lightning.batches import copied, first_samples, is_restorable
 from layerviz_callbacks.lightning.entry import Entry, Forward, check_forward
 from layerviz_callbacks.lightning.fitting import Fit, Taken, first_process_samples, is_last_epoch, metrics_of
@@ -24,11 +27,13 @@ from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.recorder import Recorder
 from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.sinks import Sink
+from layerviz_callbacks.store import Snapshots
+from layerviz_callbacks.torch.updates import OptimizerSteps
 from layerviz_callbacks.views import View
 
 _SAMPLES = 4  # taken from the data where no probe is given
 # copies start without these
-_OF_A_RUN = {"_recorder", "_folder", "_now", "_thread", "_taken", "_module", "_writes"}
+_OF_A_RUN = {"_recorder", "_folder", "_now", "_thread", "_taken", "_module", "_writes", "_resumed_best"}
 _OF_A_TRAINER = {"log", "log_dict"}  # methods of the module, that a trainer puts on its callbacks
 
 
@@ -59,7 +64,7 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         log_dir: the TensorBoard folder (pictures go to `<log_dir>/layerviz`), a sink, or several. None:
             where the trainer's logger writes.
         layers: which layers: names, globs, classes, predicates; None: every layer with a kernel.
-        views: what to draw; None: filters and feature maps.
+        views: what to draw; None: filters, feature maps, attention, film strips, health.
         every_n_epochs: record after every so many epochs, and after the last.
         every_n_steps: record after every so many optimizer steps instead.
         on_error: "warn": a fault during training is logged once and training goes on; "raise": it is raised,
@@ -68,6 +73,13 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
             None: training waits for them.
         budget: the share of the training's time that pictures may take, or a `layerviz_callbacks.Budget`;
             None: no limit. What it leaves out is told.
+        monitor: the metric that tells the best epoch, such as "val_accuracy", as in `ModelCheckpoint`: by
+            its value at the end of an epoch. Each epoch that is the best so far is recorded, with every view,
+            whether due or not and whatever the budget says, since its weights are gone later; films and the
+            file mark it.
+        mode: "min": less is better; "max": more is; "auto": what the name says, such as "accuracy" or "loss".
+        snapshots: the HDF5 file to keep every recorded step in, such as "run.h5", or a
+            `layerviz_callbacks.Snapshots`; None: none. See `SnapshotFile`.
 
     Raises:
         ArgumentError: an argument is not what it may be; here or when training begins.
@@ -91,6 +103,9 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         on_error: str = "warn",
         worker: str | None = "thread",
         budget: float | Budget | None = 0.02,
+        monitor: str | None = None,
+        mode: str = "auto",
+        snapshots: str | os.PathLike[str] | Snapshots | None = None,
     ) -> None:
         super().__init__()
         check_forward(forward)
@@ -100,6 +115,7 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         self._options = {
             "layers": layers, "views": views, "every_n_epochs": every_n_epochs,
             "every_n_steps": every_n_steps, "on_error": on_error, "worker": worker, "budget": budget,
+            "monitor": monitor, "mode": mode, "snapshots": snapshots,
         }  # fmt: skip
         self._start_afresh()
 
@@ -109,6 +125,7 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         self._folder: str | None = None  # of the trainer's logger, where that is used
         self._thread = OneThread()
         self._now: Fit | None = None  # the training that goes on, if any
+        self._resumed_best: Best | None = None  # out of a checkpoint
         self._taken: Taken | None = None  # kept after the fit, for checkpoints that are written then
         self._module: Callable[[], Any] | None = None  # a weak reference to the one that was trained last
 
@@ -134,6 +151,22 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         parts += [str(layers) if isinstance(layers, str) else type(layers).__name__]
         parts += [type(view).__name__ for view in self._recorder.views]
         return f"{type(self).__qualname__}({', '.join(parts)})"
+
+    @property
+    def snapshot_file(self) -> Path | None:
+        """The file in which `snapshots` are kept: of a second run beside `run.h5` that is `run-2.h5`."""
+        return self._recorder.snapshot_file
+
+    def report(self) -> HealthReport:
+        """What is wrong with the layers at the last recorded step, the worst first; also after training.
+
+        Empty where no view looks at the health of layers, and in processes that leave the recording to the
+        first. It waits for what is still being drawn, a few seconds at most.
+
+        Example:
+            >>> print(pictures.report())                                   # doctest: +SKIP
+        """
+        return self._recorder.report()
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Make ready for a training.
@@ -169,6 +202,8 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
     ) -> None:
         """Record an optimizer step, where these are counted and one is due."""
         fit, every = self._fit(trainer), self._recorder.every_n_steps
+        if fit is not None and fit.steps is not None and trainer.is_last_batch:
+            fit.steps.keep_gradients()  # validation comes next, and zeroes them
         if fit is None or fit.reader is None or every is None or trainer.global_step == fit.step:
             return
         fit.step = step = trainer.global_step
@@ -176,20 +211,28 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
             metrics = metrics_of(trainer)
             fit.reader.together(lambda: self._recorder.step_end(step, metrics=metrics))
 
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Look at what the module has logged at the last epoch's end, after the callbacks were called."""
+        fit = self._fit(trainer)
+        if fit is not None and fit.reader is not None and fit.epoch:
+            self._compare(fit)
+
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Record an epoch, where one is due."""
+        """Record an epoch, where one is due, or where it is the best so far."""
         fit = self._fit(trainer)
         if fit is None or fit.reader is None:
             return
         fit.epoch, fit.told_last = trainer.current_epoch + 1, is_last_epoch(trainer)
         fit.metrics = metrics_of(trainer)
-        if self._recorder.every_n_steps is None:
+        if self._recorder.every_n_steps is None or self._recorder.monitor is not None:
             fit.reader.together(lambda: self._epoch_end(fit, last=fit.told_last))
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Record the last epoch where training was stopped early after one that was not due, and close."""
         fit = self._fit(trainer)
         if fit is not None and fit.reader is not None:
+            if fit.epoch:
+                self._compare(fit)
             fit.reader.together(lambda: self._last_epoch_end(fit))
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
@@ -201,14 +244,20 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         self._end(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """The samples that were taken from the data, so that a resumed training shows the same ones."""
-        taken = self._taken
-        if taken is None or not is_restorable(taken.batch):
-            return {}
-        return {"batch": copied(taken.batch, torch.device("cpu")), "from_validation": taken.from_validation}
+        """What a resumed training goes on with: the samples taken from the data, and the best epoch."""
+        state: dict[str, Any] = {}
+        taken, best = self._taken, self._recorder.best
+        if taken is not None and is_restorable(taken.batch):
+            state["batch"] = copied(taken.batch, torch.device("cpu"))
+            state["from_validation"] = taken.from_validation
+        if best is not None:
+            state["best"] = {"monitor": best.monitor, "value": best.value, "step": best.step}
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the samples of the training that is resumed."""
+        """Take over the samples, and the best epoch, of the training that is resumed."""
+        if "best" in state_dict:
+            self._resumed_best = Best(**state_dict["best"])
         if "batch" in state_dict:
             self._taken = Taken(state_dict["batch"], from_validation=state_dict["from_validation"])
 
@@ -229,7 +278,8 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
         entry: Entry = processes.agreed(
             lambda: entry_of(trainer, module, self.probe, taken, self.forward), token=lambda made: made.way
         )
-        reader = JointReader(reader_of(trainer, module, entry.probe, entry.run), processes)
+        fit.steps = OptimizerSteps(trainer.optimizers)
+        reader = JointReader(reader_of(trainer, module, entry.probe, entry.run, fit.steps), processes)
         fit.reader, fit.step = reader, trainer.global_step
         self._module = weakref.ref(module)
         reader.together(lambda: self._begin_to_record(trainer, reader))
@@ -246,13 +296,22 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
             step=trainer.global_step if steps else trainer.current_epoch,
             total=limit if limit is not None and limit >= 1 else None,
             log_dir=folder,
+            best=self._resumed_best,
         )
 
     def _epoch_end(self, fit: Fit, *, last: bool) -> None:
-        self._recorder.epoch_end(fit.epoch, metrics=fit.metrics, last=last)
+        steps = fit.trainer.global_step
+        self._recorder.epoch_end(fit.epoch, metrics=fit.metrics, last=last, steps_done=steps, complete=False)
+
+    def _compare(self, fit: Fit) -> None:
+        """Every process must call it."""
+        reader, metrics = fit.reader, metrics_of(fit.trainer)
+        if reader is not None and self._recorder.monitor is not None:
+            reader.together(lambda: self._recorder.compare(metrics))
 
     def _last_epoch_end(self, fit: Fit) -> None:
-        if fit.epoch % self._recorder.every_n_epochs and not fit.told_last:
+        in_epochs = self._recorder.every_n_steps is None
+        if in_epochs and fit.epoch % self._recorder.every_n_epochs and not fit.told_last:
             self._epoch_end(fit, last=True)
         self._recorder.end()
 
@@ -263,5 +322,7 @@ class LayerVizCallback(*callback_classes()):  # type: ignore[misc]
             self._leave()
 
     def _leave(self) -> None:
+        if self._now is not None and self._now.steps is not None:
+            self._now.steps.close()
         self._now = None
         self._thread.leave()

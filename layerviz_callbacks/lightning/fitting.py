@@ -10,6 +10,7 @@ import torch
 
 from layerviz_callbacks.lightning.batches import copied
 from layerviz_callbacks.lightning.processes import JointReader, Processes
+from layerviz_callbacks.torch.updates import OptimizerSteps
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Fit:
     Attributes:
         trainer: Lightning's.
         reader: reads the model; None until the first batch.
+        steps: notes what the optimizers do; None until then.
         epoch: the last epoch that ended.
         metrics: what was reported of it.
         told_last: that epoch was recorded as the last one.
@@ -35,6 +37,7 @@ class Fit:
 
     trainer: Any
     reader: JointReader | None = None
+    steps: OptimizerSteps | None = None
     epoch: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     told_last: bool = False

@@ -63,7 +63,7 @@ def verify(
         steps: how many optimizer steps to train, going through the batches again where needed; None: as
             many as two times the batches.
         probe: what the callback shows to the module; None: what it takes from the batches by itself.
-        views: what the callback draws; None: filters and feature maps.
+        views: what the callback draws; None: filters, feature maps, attention, film strips, health.
         forward: how the module is shown the probe, as in `LayerVizCallback`.
         trainer: further arguments of the Trainer, such as `{"precision": "bf16-mixed"}`.
 

@@ -32,6 +32,7 @@ def draw_bars(
     *,
     tiles: Tiles,
     dead: np.ndarray | None = None,
+    saturated: np.ndarray | None = None,
     numbers: Sequence[int] | None = None,
 ) -> np.ndarray:
     """The bars of `plain_bars`, as `fit_bars` laid them out, with `numbers` under them where they fit.
@@ -43,7 +44,9 @@ def draw_bars(
     names = [str(number) for number in (range(values.shape[-1]) if numbers is None else numbers)]
     numbered = tiles.width >= max(measure(name) for name in names) + 4
     height = tiles.height - (LINE_HEIGHT if numbered else 0)
-    bars = plain_bars(values, scale, height=height, bar=tiles.width - gap, gap=gap, dead=dead)
+    bars = plain_bars(
+        values, scale, height=height, bar=tiles.width - gap, gap=gap, dead=dead, saturated=saturated
+    )
     if not numbered:
         return bars
     line = np.full((LINE_HEIGHT, bars.shape[-1]), palette.PAPER, np.uint8)
@@ -57,7 +60,14 @@ def draw_bars(
 
 
 def plain_bars(
-    values: np.ndarray, scale: Scale, *, height: int, bar: int, gap: int, dead: np.ndarray | None = None
+    values: np.ndarray,
+    scale: Scale,
+    *,
+    height: int,
+    bar: int,
+    gap: int,
+    dead: np.ndarray | None = None,
+    saturated: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw each vector as a row of bars that stand on the line of zero.
 
@@ -68,6 +78,7 @@ def plain_bars(
         bar: width of a bar in pixels.
         gap: pixels between bars.
         dead: `(count,)`: these are marked on the line of zero.
+        saturated: `(count,)`: these have a cap at the top.
 
     Returns:
         `(..., height, count * (bar + gap) - gap)`, uint8
@@ -100,6 +111,8 @@ def plain_bars(
         np.copyto(cells, np.uint8(mark), where=found[..., None, :])
     if dead is not None:
         cells[..., max(0, zero - 2 * LINE) : zero + LINE, dead] = palette.DEAD
+    if saturated is not None:
+        cells[..., : 3 * LINE, saturated] = palette.DEAD
     wide = np.full((*cells.shape, bar + gap), palette.PANEL, np.uint8)
     wide[..., :bar] = cells[..., None]
     drawn = wide.reshape(*cells.shape[:-1], -1)

@@ -143,8 +143,7 @@ def draw_blocks(
         names: of the blocks.
         beside: a small picture a block, or none.
     """
-    inner = max([drawing.shape[1], *(picture.shape[0] for picture in beside)])
-    pitch = LINE_HEIGHT + inner + BLOCK_GAP
+    pitch = _block_height(drawing, beside) + BLOCK_GAP
     rows = -(-blocks.samples // blocks.columns)
     body = np.full((rows * pitch - BLOCK_GAP, CONTENT_WIDTH), palette.PAPER, np.uint8)
     for place in range(blocks.samples):
@@ -156,6 +155,27 @@ def draw_blocks(
         offset = blocks.side + BLOCK_GAP if blocks.side else 0
         _paste(body, drawing[place], top + LINE_HEIGHT, left + offset)
     return body
+
+
+def places_of_blocks(
+    drawing: np.ndarray, blocks: Blocks, beside: Sequence[np.ndarray] = ()
+) -> list[tuple[int, int, int, int]]:
+    """Where `draw_blocks` puts each block with its name: left, top, width, height."""
+    height = _block_height(drawing, beside)
+    return [
+        (
+            place % blocks.columns * (blocks.width + BLOCK_GAP),
+            place // blocks.columns * (height + BLOCK_GAP),
+            blocks.width,
+            height,
+        )
+        for place in range(blocks.samples)
+    ]
+
+
+def _block_height(drawing: np.ndarray, beside: Sequence[np.ndarray]) -> int:
+    heights = [int(drawing.shape[1]), *(picture.shape[0] for picture in beside)]
+    return LINE_HEIGHT + int(max(heights))
 
 
 def _paste(body: np.ndarray, part: np.ndarray, top: int, left: int) -> None:

@@ -103,12 +103,49 @@ def cross(height: int, width: int) -> np.ndarray:
     return mask
 
 
+def mark_corners(tiles: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The tiles `(..., count, height, width)`, the `chosen` ones `(count,)` with a triangle in a corner."""
+    if not chosen.any():
+        return tiles
+    tiles = tiles.copy()
+    marked = tiles[..., chosen, :, :]
+    edge, inside = corner(*tiles.shape[-2:])
+    marked[..., edge] = palette.PAPER
+    marked[..., inside] = palette.DEAD
+    tiles[..., chosen, :, :] = marked
+    return tiles
+
+
+@lru_cache(maxsize=128)
+def corner(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Masks `(height, width)` of a triangle at the upper right: its edge, its inside of at most 16 pixels.
+
+    The edge sets it off from whatever colour lies beside it.
+    """
+    reach = max(4, min(16, height // 3, width // 3))
+    row = np.arange(height)[:, None]
+    column = np.arange(width - 1, -1, -1)[None, :]
+    inside = np.asarray(row + column < reach)
+    edge = np.asarray(row + column < reach + 2) & ~inside
+    for mask in (edge, inside):
+        mask.setflags(write=False)
+    return edge, inside
+
+
 def crossed_grid(
-    tiles: np.ndarray, chosen: np.ndarray, columns: int, *, gap: int = GAP, factor: int = 1
+    tiles: np.ndarray,
+    chosen: np.ndarray,
+    columns: int,
+    *,
+    cornered: np.ndarray | None = None,
+    gap: int = GAP,
+    factor: int = 1,
 ) -> np.ndarray:
-    """Enlarge tiles by a whole factor, cross the `chosen` ones `(count,)` out, lay all out; see `grid`."""
+    """Enlarge tiles, cross out the `chosen` ones `(count,)`, mark the `cornered` ones, lay all out."""
+    if cornered is not None and cornered.any():
+        tiles, factor = mark_corners(enlarge(tiles, factor), cornered), 1
     if chosen.any():
-        return grid(cross_out(enlarge(tiles, factor), chosen), columns, gap=gap)
+        tiles, factor = cross_out(enlarge(tiles, factor), chosen), 1
     return grid(tiles, columns, gap=gap, factor=factor)
 
 

@@ -19,7 +19,7 @@ NOT_A_NUMBER = 240
 PLUS_INFINITY = 241
 MINUS_INFINITY = 242
 DEAD = 243
-"""The cross on a channel that is the same everywhere."""
+"""The cross on a channel that is the same everywhere, and the corner of one that is saturated."""
 ZERO_LINE = 244
 PANEL = 245
 """The ground that curves and bars stand on."""

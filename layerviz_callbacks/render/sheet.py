@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from layerviz_callbacks.render import palette
-from layerviz_callbacks.render.grid import cross
+from layerviz_callbacks.render.grid import corner, cross
 from layerviz_callbacks.render.layout import CONTENT_WIDTH, MARGIN, WIDTH
 from layerviz_callbacks.render.scale import CENTRE, Scale
 from layerviz_callbacks.render.text import LINE_HEIGHT, draw_line, drawable, measure, shorten
 
 _BAR_HEIGHT = 26
 _PIECE_GAP = 10
+_BEST_BY = re.compile(r", best .+ so far$")
 
 
 def title(name: str, when: str) -> np.ndarray:
-    """The first line: the layer's name, and at the right end when it was."""
+    """The first line: the layer's name, and at the right end when it was.
+
+    Of a best step it says that, and leaves to the caption by which metric: that may be a long name.
+    """
+    when = _BEST_BY.sub(", best so far", when)
     right = draw_line(when, bold=True, width=CONTENT_WIDTH // 2) if when else _space(0)
     left = draw_line(name, bold=True, width=CONTENT_WIDTH - right.shape[1] - 2 * _PIECE_GAP)
     return row([left, _space(CONTENT_WIDTH - left.shape[1] - right.shape[1]), right], gap=0)
@@ -85,6 +91,14 @@ def cross_swatch(ground: int) -> np.ndarray:
     return square
 
 
+def corner_swatch(ground: int) -> np.ndarray:
+    """The corner of a tile that is marked, for a legend."""
+    square = np.full((LINE_HEIGHT, 22), palette.PAPER, np.uint8)
+    edge, inside = (mask[:22, -22:] for mask in corner(33, 33))
+    square[6:28] = np.where(inside, palette.DEAD, np.where(edge, palette.PAPER, ground))
+    return square
+
+
 def legend_entry(picture: np.ndarray, words: str) -> np.ndarray:
     """A swatch with its words, as one piece."""
     return row([picture, draw_line(words)], gap=6, width=None)
@@ -147,6 +161,11 @@ def stack(bands: Sequence[np.ndarray], colours: np.ndarray, *, gap: int = 6) -> 
         top = bottom + gap
     sheet[top:] = paper
     return sheet
+
+
+def place_in_stack(bands: Sequence[np.ndarray], number: int, *, gap: int = 6) -> tuple[int, int]:
+    """Where `stack` puts a band: left and top."""
+    return MARGIN, MARGIN + sum(band.shape[0] + gap for band in bands[:number])
 
 
 def wrap(text: str, *, width: int = CONTENT_WIDTH) -> list[str]:

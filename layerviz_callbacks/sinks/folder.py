@@ -6,8 +6,10 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from layerviz_callbacks.errors import SinkError
+from layerviz_callbacks.histogram import Histogram
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.safe_names import file_name, fingerprint
 from layerviz_callbacks.sinks.base import Sink
@@ -78,14 +80,18 @@ class Folder(Sink):
 
         Numbers that an earlier view wrote into the same file of this step stay.
         """
-        groups: dict[str, dict[str, float]] = {}
-        for tag, value in scalars.items():
-            groups.setdefault(tag.partition("/")[0], {})[tag] = value
-        for group, numbers in groups.items():
-            folder, name = f"numbers/{group}", f"step_{step:04d}.json"
-            known = self._numbers(self._folder_of(folder) / name)
-            content = json.dumps({**known, **numbers}, indent=1)  # "NaN" where it is one
-            self._write(folder, name, content.encode())
+        self._write_json("numbers", scalars, step)
+
+    def write_histograms(self, histograms: Mapping[str, Histogram], step: int) -> None:
+        """Write the histograms of one step as JSON by tag, a file a group; raises as `write` does.
+
+        Each is `{"edges": [...], "counts": [...]}`. Those that an earlier view wrote into the same file stay.
+        """
+        told = {
+            tag: {"edges": one.edges.tolist(), "counts": one.counts.tolist()}
+            for tag, one in histograms.items()
+        }
+        self._write_json("histograms", told, step)
 
     def flush(self) -> None:
         """Make sure that the folder still stands; every file is complete as soon as it is there.
@@ -127,10 +133,21 @@ class Folder(Sink):
         except OSError as error:
             raise cannot_write(self._given, path, error) from error
 
-    def _numbers(self, path: Path) -> dict[str, float]:
+    def _write_json(self, kind: str, values: Mapping[str, Any], step: int) -> None:
+        """Write what stands under tags, a file a group; what another view wrote there stays."""
+        groups: dict[str, dict[str, Any]] = {}
+        for tag, value in values.items():
+            groups.setdefault(tag.partition("/")[0], {})[tag] = value
+        for group, found in groups.items():
+            folder, name = f"{kind}/{group}", f"step_{step:04d}.json"
+            known = self._known(self._folder_of(folder) / name)
+            content = json.dumps({**known, **found}, indent=1)  # "NaN" where it is one
+            self._write(folder, name, content.encode())
+
+    def _known(self, path: Path) -> dict[str, Any]:
         """What stands in a file of numbers already."""
         try:
-            known: dict[str, float] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+            known: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
         except OSError as error:
             raise cannot_write(self._given, path, error) from error
         return known

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from layerviz_callbacks.errors import SinkError
+from layerviz_callbacks.histogram import Histogram
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.safe_names import printable_tag
 from layerviz_callbacks.sinks.base import Sink
@@ -16,7 +17,7 @@ _RUN = "layerviz"
 
 
 class TensorBoard(Sink):
-    """Writes to a run of its own, `<log_dir>/layerviz`, for TensorBoard's Images, Time Series and Text pages.
+    """Writes to a run of its own, `<log_dir>/layerviz`, for TensorBoard's pages.
 
     A new run beside an earlier one takes `layerviz-2`, then `layerviz-3` ...; a resumed run goes on in the
     newest. Every picture can be seen by a TensorBoard that is already running.
@@ -88,6 +89,14 @@ class TensorBoard(Sink):
         for tag, value in scalars.items():
             self._begin_session(step)
             self._append(scalar_event(printable_tag(tag), value, step))
+
+    def write_histograms(self, histograms: Mapping[str, Histogram], step: int) -> None:
+        """Write histograms by tag; raises as `write` does."""
+        from layerviz_callbacks.sinks.events import histogram_event
+
+        for tag, histogram in histograms.items():
+            self._begin_session(step)
+            self._append(histogram_event(printable_tag(tag), histogram, step))
 
     def flush(self) -> None:
         """Make sure that what was written stands on disk.

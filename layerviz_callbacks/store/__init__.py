@@ -3,8 +3,10 @@
 ```text
 /                             attributes: format, version, precision, best_step (where one was marked)
 /layers/<layer>               JSON: name, kind, place, shapes ... of each layer; number: its order
-/steps/<step>/facts           JSON: step, when, layers, cuts, unread ...
+/steps/<step>/facts           JSON: step, when, layers, cuts, unread, verdicts ...
 /steps/<step>/metrics         attributes: loss, accuracy ...
+/steps/<step>/numbers/{names,values}     (n,) each: every scalar of the step by its tag
+/steps/<step>/health/{names,values}      (n, 2) layer and what is measured; (n,)
 /steps/<step>/kernels/<layer>            (out, in, *space)
 /steps/<step>/kernels_taken/<layer>      (4, channel): which channels, lowest, highest, whether NaN
 /steps/<step>/weights/<layer>/<weight>
@@ -35,6 +37,8 @@ from __future__ import annotations
 
 from layerviz_callbacks.store.file import SnapshotFile
 from layerviz_callbacks.store.library import MissingLibraryError
+from layerviz_callbacks.store.run_file import RunFile
+from layerviz_callbacks.store.snapshots import Snapshots
 from layerviz_callbacks.store.writer import SnapshotWriter
 
-__all__ = ["MissingLibraryError", "SnapshotFile", "SnapshotWriter"]
+__all__ = ["MissingLibraryError", "RunFile", "SnapshotFile", "SnapshotWriter", "Snapshots"]

@@ -11,6 +11,7 @@ import numpy as np
 
 from layerviz_callbacks.cut import KernelCut, OutputCut
 from layerviz_callbacks.explaining import FoundPatterns, PatternRecipe, SaliencyRecipe, Score, Target
+from layerviz_callbacks.health import Verdict
 from layerviz_callbacks.render.held_range import HeldRange
 
 _CLASSES: dict[str, type[Any]] = {
@@ -24,6 +25,7 @@ _CLASSES: dict[str, type[Any]] = {
         SaliencyRecipe,
         Score,
         Target,
+        Verdict,
     )
 }
 

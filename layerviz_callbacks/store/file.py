@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -45,6 +46,11 @@ class SnapshotFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._opened = OpenedFile(file_path(path))
         self._reader = StepReader(self._opened)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._opened.path
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -228,10 +234,10 @@ def load_snapshot(path: str | os.PathLike[str], *, step: int | None = None) -> S
         steps = file.steps
         if not steps:
             raise SnapshotFileError(f"{os.fspath(path)!r} holds no step yet.")
-        return _in_memory(file[steps[-1] if step is None else step])
+        return in_memory(file[steps[-1] if step is None else step])
 
 
-def _in_memory(snapshot: Snapshot) -> Snapshot:
+def in_memory(snapshot: Snapshot) -> Snapshot:
     """The same with every array read."""
     initial = snapshot.initial
     if initial is not None:

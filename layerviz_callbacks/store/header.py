@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 HEADER_SIZE = 512
 """HDF5 leaves so many bytes at the beginning to whoever wants them (a "user block")."""
@@ -52,3 +53,17 @@ class Header:
         if title != _TITLE or checksum != zlib.crc32(fields):
             return None
         return cls(sequence, place, size, pending_checksum)
+
+
+def is_snapshot_file(path: Path) -> bool:
+    """Whether a file begins as a file of snapshots does; not where it cannot be read.
+
+    Example:
+        >>> is_snapshot_file(Path("model.keras"))
+        False
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_TITLE)) == _TITLE
+    except OSError:
+        return False

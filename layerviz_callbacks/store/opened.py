@@ -94,8 +94,8 @@ class OpenedFile:
                 changes = begun
             elif self._state is None and self._file.read(0, len(_SIGNATURE)) != _SIGNATURE:
                 raise SnapshotFileError(
-                    f"{str(self.path)!r} is no file of snapshots. Allowed: one that SnapshotWriter or "
-                    "snapshot.save(...) made."
+                    f"{str(self.path)!r} is no file of snapshots. Allowed: one that snapshots= of a "
+                    "callback, SnapshotWriter or snapshot.save(...) made."
                 )
             self._open = self._h5py.File(ReadingView(self._file, changes), "r")
         elif not self._unchanged():

@@ -27,7 +27,7 @@ def file_path(given: object) -> Path:
         raise ArgumentError(f"path={given!r} is no name of a file. {_EXAMPLE}")
     path = Path(text).expanduser().absolute()
     if path.is_dir():
-        raise ArgumentError(f"path={given!r} is a folder. {_EXAMPLE}")
+        raise ArgumentError(f"{text!r} is a folder. {_EXAMPLE}")
     return path
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from layerviz_callbacks.errors import ArgumentError, SnapshotFileError
 from layerviz_callbacks.snapshot import Initial, Layer, Snapshot
 from layerviz_callbacks.store.facts import from_text, revived
+from layerviz_callbacks.store.findings import read_findings
 from layerviz_callbacks.store.layers import read_attribute
 from layerviz_callbacks.store.library import h5py_library
 from layerviz_callbacks.store.names import escaped, unescaped
@@ -73,6 +74,7 @@ class StepReader:
                 initial=self._initial(group, step),
                 best=facts["best"],
                 ranges=ranges and {tag: revived(held) for tag, held in ranges.items()},
+                **read_findings(group, facts),
             )
 
         return self.look_at(step, find)

@@ -10,6 +10,7 @@ import numpy as np
 from layerviz_callbacks.snapshot import Initial, Layer, Snapshot
 from layerviz_callbacks.store.arrays import ArrayWriter, read_array
 from layerviz_callbacks.store.facts import from_text, plain, revived, to_text
+from layerviz_callbacks.store.findings import write_findings
 from layerviz_callbacks.store.layers import KnownFacts, facts_of, write_layers
 from layerviz_callbacks.store.names import escaped, unescaped
 from layerviz_callbacks.store.probes import write_probe
@@ -63,6 +64,7 @@ class StepWriter:
                 for place, (recipe, found) in enumerate(snapshot.saliency.items())
             ],
         }
+        facts |= write_findings(arrays, snapshot)
         refusal = self._write_shared(steps, group, arrays, "probe", snapshot)
         if snapshot.initial is not None:
             self._write_shared(steps, group, arrays, "initial", snapshot)

@@ -15,7 +15,7 @@ from layerviz_callbacks.snapshot import Snapshot
 from layerviz_callbacks.store.library import h5py_library
 from layerviz_callbacks.store.places import file_path, place_of_file
 from layerviz_callbacks.store.precision import PRECISIONS
-from layerviz_callbacks.store.steps import StepWriter
+from layerviz_callbacks.store.steps import StepWriter, read_facts
 from layerviz_callbacks.store.transactions import TransactedFile, create_file
 
 FORMAT = "layerviz_callbacks snapshots"
@@ -34,6 +34,7 @@ class SnapshotWriter:
             digits) or "uint8" (a quarter, 252 levels a channel); what is lost is said in `docs/snapshots.md`.
             Everything else is stored as it is.
         resumed: go on in the newest file of that name.
+        exactly: with `resumed`: go on in the file of just this name, though there is a newer one.
         durable: wait at each step until it is on the disk itself, so that a failure of power or of the system
             leaves every complete step, too. Without, only a kill of the process does.
 
@@ -53,13 +54,15 @@ class SnapshotWriter:
         *,
         precision: str = "float32",
         resumed: bool = False,
+        exactly: bool = False,
         durable: bool = True,
     ) -> None:
         check_choice("precision", precision, PRECISIONS)
         h5py_library()
         self._path = file_path(path)
         try:
-            self._path = _made_for_a_run(self._path, precision, resumed=resumed)
+            if not (resumed and exactly and self._path.is_file()):
+                self._path = _made_for_a_run(self._path, precision, resumed=resumed)
             self._file = TransactedFile(self._path, durable=durable)
         except SnapshotFileError:
             raise
@@ -94,13 +97,19 @@ class SnapshotWriter:
         self._change(write)
 
     def discard_after(self, step: int) -> None:
-        """Leave out the steps after this one: those of a run that was resumed from an earlier point."""
+        """Leave out the steps after this one: those of a run that was resumed from an earlier point.
+
+        The best step is then the last of those left that was marked as the best.
+        """
 
         def write(file: Any) -> None:
             for name in [name for name in file["steps"] if int(name) > step]:
                 del file["steps"][name]
             if file.attrs.get("best_step", step) > step:
                 del file.attrs["best_step"]
+                were = [int(name) for name, one in file["steps"].items() if read_facts(one)["best"]]
+                if were:
+                    file.attrs["best_step"] = max(were)
 
         self._change(write)
         self._steps.forget()

@@ -21,6 +21,7 @@ from layerviz_callbacks.torch.cutting import take_output
 from layerviz_callbacks.torch.gradients import Points
 from layerviz_callbacks.torch.layout import LayoutTracker, fixed_layout
 from layerviz_callbacks.torch.operations import OperationListener
+from layerviz_callbacks.torch.statistics import Measured, measure_output
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Heard:
         shapes: `(sample, *space, channel)` of every output.
         arrays: the outputs, or what their cuts left of them, where they were wanted.
         taken: what the cuts took, where there were any.
+        measured: the first outputs of each call in numbers, where they were wanted.
         calls: the names of the first outputs of each call.
         origins: where every output came from.
         refusal: why an output could not be read; empty where it could.
@@ -65,20 +67,22 @@ class Heard:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     taken: dict[str, Taken] = field(default_factory=dict)
+    measured: dict[str, Measured] = field(default_factory=dict)
     calls: set[str] = field(default_factory=set)
     origins: dict[str, Origin] = field(default_factory=dict)
     refusal: str = ""
 
 
 class Capture:
-    """Copies the outputs of layers while a model runs.
+    """Copies and measures the outputs of layers while a model runs.
 
-    Each output is cut and copied inside its layer's hook, before a later operation in place, such as
-    `ReLU(inplace=True)`, can change it.
+    Each output is cut, copied and measured inside its layer's hook, before a later operation in place, such
+    as `ReLU(inplace=True)`, can change it.
 
     Args:
         layers: all layers of the model by name.
         wanted: the names whose outputs are copied; of the others only shapes are noted.
+        measured: the names whose outputs are measured.
         cuts: by full name (`conv#2`, `lstm.1`), the part of an output that is enough.
         probe_ranks: the number of axes of each of the probe's inputs.
         samples: the number of the probe's samples.
@@ -99,6 +103,7 @@ class Capture:
         layers: dict[str, nn.Module],
         wanted: frozenset[str],
         *,
+        measured: frozenset[str] = frozenset(),
         cuts: Mapping[str, OutputCut],
         probe_ranks: set[int],
         samples: int,
@@ -108,6 +113,7 @@ class Capture:
     ) -> None:
         self._layers = layers
         self._wanted = wanted
+        self._measured = measured
         self._cuts = cuts
         self._by_operation = by_operation
         self.attention = attention
@@ -124,7 +130,7 @@ class Capture:
         """Keep the shapes only; of what listened, nothing."""
         self.attention = self._points = None
         for heard in self.heard.values():
-            heard.arrays, heard.taken = {}, {}
+            heard.arrays, heard.taken, heard.measured = {}, {}, {}
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -219,10 +225,14 @@ class Capture:
             tensor = plain_tensor(part)
             axes = self._tracker.axes(module, tuple(tensor.shape), further=place > 0)
             heard.shapes[name] = tuple(tensor.shape[axis] for axis in axes)
-            call = self._counts[key.partition("#")[0]]
-            heard.origins[name] = Origin(call, path, axes, hooked)
-            if key.partition("#")[0] in self._wanted:
+            layer = key.partition("#")[0]
+            heard.origins[name] = Origin(self._counts[layer], path, axes, hooked)
+            if layer in self._wanted:
                 self._copy(heard, name, tensor, axes)
+            if place == 0 and layer in self._measured and not part.is_complex():
+                measured = measure_output(tensor, axes)
+                if measured is not None:
+                    heard.measured[name] = measured
 
     def _copy(self, heard: Heard, name: str, tensor: torch.Tensor, axes: tuple[int, ...]) -> None:
         cut = self._cuts.get(name, OutputCut())

@@ -70,6 +70,21 @@ def plain_tensor(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.abs() if tensor.is_complex() else tensor
 
 
+def plain_gradient(parameter: torch.Tensor) -> torch.Tensor | None:
+    """What is in `.grad`; None where it is empty, sparse, or held by several processes in parts."""
+    gradient = parameter.grad
+    if gradient is None or gradient.shape != parameter.shape:
+        return None
+    return gradient.detach() if is_plain(gradient) else None
+
+
+def is_plain(tensor: torch.Tensor) -> bool:
+    """Whether it lies here as a whole, as an array of real numbers."""
+    return (
+        tensor.layout is torch.strided and not hasattr(tensor, "full_tensor") and tensor.is_floating_point()
+    )
+
+
 def to_float32(tensor: torch.Tensor, axes: tuple[int, ...] | None = None) -> np.ndarray:
     """A float32 copy on the CPU with its axes in this order (None: as they are), C-contiguous."""
     array = plain_tensor(tensor).to("cpu", torch.float32, copy=True).numpy()

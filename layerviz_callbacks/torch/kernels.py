@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -31,11 +33,15 @@ class Kernel:
         name: the weight's own name, such as "weight_hh_l0".
         tensor: `(out, in, *space)`; a view of the weight where that can be, not a copy.
         gates: the names of the equal parts of its output axis; empty where it has one meaning.
+        parameter: the parameter that it is, laid out; None where it is computed from others.
+        lay_out: lays out any tensor of the parameter's shape as the kernel is, as a view where that can be.
     """
 
     name: str
     tensor: torch.Tensor
     gates: tuple[str, ...] = ()
+    parameter: torch.Tensor | None = None
+    lay_out: Callable[[torch.Tensor], torch.Tensor] = torch.Tensor.detach
 
 
 def has_kernel(module: nn.Module) -> bool:
@@ -98,11 +104,14 @@ def kernels_and_weights(module: nn.Module) -> tuple[list[Kernel], dict[str, torc
         ((4, 3, 3), ['bias'])
     """
     tensors = current_weights(module)
-    kernels = [
-        Kernel(name, _out_first(module, tensors.pop(name)), _gates(module, name))
-        for name in kernel_names(module)
-        if name in tensors
-    ]
+    parameters = dict(module.named_parameters(recurse=False, remove_duplicate=False))
+    lay_out = partial(_out_first, module)
+    kernels = []
+    for name in kernel_names(module):
+        if name in tensors:
+            tensor = tensors.pop(name)
+            parameter = tensor if tensor is parameters.get(name) else None
+            kernels.append(Kernel(name, lay_out(tensor), _gates(module, name), parameter, lay_out))
     return kernels, tensors
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from layerviz_callbacks.cut import KernelCut, Taken
+from layerviz_callbacks.health import LayerStatistics, WeightSample
 from layerviz_callbacks.reader import LayerEntry
 from layerviz_callbacks.request import Request
 from layerviz_callbacks.snapshot import Layer
@@ -18,11 +19,13 @@ from layerviz_callbacks.torch.attention_places import ReadAttention
 from layerviz_callbacks.torch.capture import Heard
 from layerviz_callbacks.torch.copying import to_float32
 from layerviz_callbacks.torch.cutting import take_kernel
-from layerviz_callbacks.torch.kernels import has_kernel, kernels_and_weights
+from layerviz_callbacks.torch.kernels import Kernel, has_kernel, kernels_and_weights
 from layerviz_callbacks.torch.names import is_container, kind_of, unwrapped
 from layerviz_callbacks.torch.operations import is_fused_projection
 from layerviz_callbacks.torch.parameters import RawParameter, kernel_of_parameter, raw_parameters
-from layerviz_callbacks.torch.weights import parameter_count
+from layerviz_callbacks.torch.statistics import Measured
+from layerviz_callbacks.torch.weight_samples import WeightSampler
+from layerviz_callbacks.torch.weights import is_trainable, parameter_count
 
 SCRIPTED = (
     "its output cannot be heard: TorchScript calls no hooks, and no operation with its weights alone gives it"
@@ -81,6 +84,7 @@ class _ReadKernel:
     gates: tuple[str, ...] = ()
     array: np.ndarray | None = None
     taken: Taken | None = None
+    sample: WeightSample | None = None
 
     def fields(self) -> dict[str, Any]:
         return {
@@ -100,23 +104,36 @@ class ReadWeights:
     refusal: str = ""
 
 
-def read_weights(listed: Listed, request: Request) -> ReadWeights:
+def read_weights(listed: Listed, request: Request, sampler: WeightSampler) -> ReadWeights:
     """Read a layer's kernels and weights as far as they are wanted; of the others the shapes alone.
 
     Call it in evaluation mode.
+
+    Args:
+        listed: the layer.
+        request: which kernels and weights are wanted.
+        sampler: takes what is wanted for statistics.
     """
     wanted = listed.name in request.weights | request.kernels
     try:
         if isinstance(listed.part, RawParameter):
             kernel = kernel_of_parameter(listed.part)
-            return ReadWeights((_read(listed.name, kernel, (), request, wanted=wanted),), {})
+            trainable = is_trainable(listed.part.owner, listed.part.attribute)
+            sample = sampler.sample(listed.name, kernel, trainable=trainable)
+            return ReadWeights((_read(listed.name, kernel, sample, request, wanted=wanted),), {})
         if not wanted and not has_kernel(listed.part):
             return ReadWeights((), {})
         kernels, weights = kernels_and_weights(listed.part)
         names = [listed.name, *(f"{listed.name}.{kernel.name}" for kernel in kernels[1:])]
         return ReadWeights(
             tuple(
-                _read(name, kernel.tensor, kernel.gates, request, wanted=wanted)
+                _read(
+                    name,
+                    kernel,
+                    sampler.sample(listed.name, kernel, trainable=is_trainable(listed.part, kernel.name)),
+                    request,
+                    wanted=wanted,
+                )
                 for name, kernel in zip(names, kernels, strict=False)
             ),
             {key: to_float32(tensor) for key, tensor in weights.items()}
@@ -149,7 +166,10 @@ def layers_of(
     name, part = listed.name, listed.part
     own = read.kernels[0].fields() if read.kernels else {}
     if isinstance(part, RawParameter):
-        yield Layer(name, "Parameter", place, listed.parameters, refusal=read.refusal, **own)
+        statistics = _statistics(None, read.kernels[0].sample if read.kernels else None)
+        yield Layer(
+            name, "Parameter", place, listed.parameters, refusal=read.refusal, statistics=statistics, **own
+        )
         return
     kind, container = kind_of(part), is_container(part)
     heard = heard or Heard()
@@ -158,9 +178,11 @@ def layers_of(
         refusal=read.refusal or _refusal(part, heard, used=used), **own,
         output_shape=heard.shapes.get(name), output=heard.arrays.get(name),
         output_taken=heard.taken.get(name), **_attention(attentions.get(name)),
+        statistics=_statistics(heard.measured.get(name), read.kernels[0].sample if read.kernels else None),
     )  # fmt: skip
     for kernel in read.kernels[1:]:
-        yield Layer(kernel.name, kind, place, part_of=name, **kernel.fields())
+        statistics = _statistics(None, kernel.sample)
+        yield Layer(kernel.name, kind, place, part_of=name, statistics=statistics, **kernel.fields())
     for key in heard.shapes:
         if key != name:
             yield Layer(
@@ -168,6 +190,7 @@ def layers_of(
                 kernel_shape=own.get("kernel_shape") if key in heard.calls else None,
                 output_shape=heard.shapes[key], output=heard.arrays.get(key),
                 output_taken=heard.taken.get(key), **_attention(attentions.get(key)),
+                statistics=_statistics(heard.measured.get(key), None),
             )  # fmt: skip
     for key, attention in attentions.items():
         if key != name and key not in heard.shapes:
@@ -197,16 +220,22 @@ def _attention(read: ReadAttention | None) -> dict[str, Any]:
     return {} if read is None else {"attention_shape": read.shape, "attention": read.weights}
 
 
+def _statistics(output: Measured | None, weights: WeightSample | None) -> LayerStatistics | None:
+    if output is None and weights is None:
+        return None
+    return LayerStatistics(None if output is None else output.statistics(), weights)
+
+
 def _read(
-    name: str, tensor: torch.Tensor, gates: tuple[str, ...], request: Request, *, wanted: bool
+    name: str, kernel: Kernel, sample: WeightSample | None, request: Request, *, wanted: bool
 ) -> _ReadKernel:
-    shape = tuple(tensor.shape)
-    if not wanted:
-        return _ReadKernel(name, shape, gates)
+    shape, array, taken = tuple(kernel.tensor.shape), None, None
     cut = request.kernel_cuts.get(name, KernelCut())
-    if cut == KernelCut():
-        return _ReadKernel(name, shape, gates, to_float32(tensor))
-    return _ReadKernel(name, shape, gates, *take_kernel(tensor, cut))
+    if wanted and cut == KernelCut():
+        array = to_float32(kernel.tensor)
+    elif wanted:
+        array, taken = take_kernel(kernel.tensor, cut)
+    return _ReadKernel(name, shape, kernel.gates, array, taken, sample)
 
 
 def _refusal(module: nn.Module, heard: Heard, *, used: bool) -> str:

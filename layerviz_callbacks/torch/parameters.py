@@ -7,7 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from layerviz_callbacks.torch.kernels import is_known_without_kernel, kernel_names, kernels_and_weights
+from layerviz_callbacks.torch.kernels import (
+    Kernel,
+    is_known_without_kernel,
+    kernel_names,
+    kernels_and_weights,
+)
 from layerviz_callbacks.torch.names import unwrapped
 from layerviz_callbacks.torch.weights import current_weights, weight_shapes
 
@@ -53,7 +58,7 @@ def raw_parameters(model: nn.Module, layers: dict[str, nn.Module]) -> dict[str, 
     return found
 
 
-def kernel_of_parameter(raw: RawParameter) -> torch.Tensor:
+def kernel_of_parameter(raw: RawParameter) -> Kernel:
     """The parameter as `(out, in)`: its last axis, and all others as one; leading axes of length 1 go.
 
     Where one axis is left, `(1, 1, length)`: a curve. The kernel of a model that is one layer is laid out
@@ -61,13 +66,18 @@ def kernel_of_parameter(raw: RawParameter) -> torch.Tensor:
 
     Example:
         >>> tokens = nn.ParameterList([torch.zeros(1, 4, 5, 8)])
-        >>> tuple(kernel_of_parameter(RawParameter("0", tokens, "0", tokens[0])).shape)
+        >>> tuple(kernel_of_parameter(RawParameter("0", tokens, "0", tokens[0])).tensor.shape)
         (8, 20)
     """
     for kernel in kernels_and_weights(raw.owner)[0]:
         if kernel.name == raw.attribute:
-            return kernel.tensor
+            return kernel
     tensor = current_weights(raw.owner)[raw.attribute]
+    parameter = tensor if tensor is raw.parameter else None
+    return Kernel(raw.attribute, _as_matrix(tensor), parameter=parameter, lay_out=_as_matrix)
+
+
+def _as_matrix(tensor: torch.Tensor) -> torch.Tensor:
     while tensor.ndim > 1 and tensor.shape[0] == 1:
         tensor = tensor[0]
     return tensor.reshape(1, 1, -1) if tensor.ndim == 1 else tensor.flatten(0, -2).t()

@@ -29,6 +29,8 @@ from layerviz_callbacks.torch.names import named_layers
 from layerviz_callbacks.torch.operations import can_be_silent
 from layerviz_callbacks.torch.passing import Pass, Passage
 from layerviz_callbacks.torch.showing import ShowCall, Showing
+from layerviz_callbacks.torch.updates import OptimizerSteps
+from layerviz_callbacks.torch.weight_samples import WeightSampler
 from layerviz_callbacks.torch.weights import lazy_layers
 
 
@@ -49,6 +51,7 @@ class TorchReader:
             `Probe.arrays`.
         forward: the same, called as `forward(model, inputs)` with the probe's inputs as tensors on the
             model's device: a tensor, or a tuple or dict of them.
+        steps: tells what the last optimizer step added to weights, for their statistics; None: nobody does.
 
     Raises:
         ArgumentError: `model` is no `torch.nn.Module`, or `forward` cannot be called.
@@ -68,6 +71,7 @@ class TorchReader:
         *,
         call: ShowCall | None = None,
         forward: Callable[[nn.Module, Any], Any] | None = None,
+        steps: OptimizerSteps | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ArgumentError(
@@ -81,6 +85,7 @@ class TorchReader:
             )
         self.model = model
         self.probe = Probe.of(probe)
+        self._steps = steps
         self._showing = Showing(model, self.probe, call=call, forward=forward)
         self._passage = Passage(model, self.probe, self._showing, self.probe.shown())
         self._last: Capture | None = None
@@ -106,11 +111,17 @@ class TorchReader:
             ProbeError: the model cannot be called with the probe; the message says what it takes.
             ReadingError: the model fails in evaluation mode only.
         """
+        return self._read(request, sampled=request.statistics)
+
+    def _read(self, request: Request, *, sampled: frozenset[str]) -> Snapshot:
+        """See `read`; the statistics of weights are those of the layers `sampled`."""
         layers = named_layers(self.model)
         _refuse_lazy(self.model, layers)
         listed = listed_layers(self.model, layers)
+        sampler = WeightSampler(self.model, sampled, self._steps)
         with undisturbed(self.model):
-            weights = [read_weights(one, request) for one in listed]
+            weights = [read_weights(one, request, sampler) for one in listed]
+            no_gradients = sampler.finish()
             runs = request.runs_model or self._last is None
             ran = self._run(layers, request) if runs else Pass()
         ran = ran or self._run_apart(layers, request)
@@ -128,7 +139,7 @@ class TorchReader:
         name = self._attention.own_name(layers)
         for layer in attention_of_model(self.model, name, len(listed) + 1, self._attention.of_layer(name)):
             read[layer.name] = layer
-        unread = {**ran.unread, **self._attention.unread()}
+        unread = {**ran.unread, **self._attention.unread(), **no_gradients}
         self._attention.forget_weights()
         axes, inputs = self._passage.inputs(self._last)
         if self._last is not None:
@@ -184,6 +195,7 @@ class TorchReader:
         capture = Capture(
             layers,
             request.outputs,
+            measured=request.statistics,
             cuts=request.output_cuts,
             probe_ranks={array.ndim for array in self.probe.arrays.values()},
             samples=len(self.probe),

@@ -56,7 +56,7 @@ def verify(
         steps: how many optimizer steps to train, going through the batches again where needed; None: each
             batch twice.
         probe: what the model is shown; None: the first 4 samples of the first batch's inputs.
-        views: what is drawn; None: filters and feature maps.
+        views: what is drawn; None: filters, feature maps, attention, film strips, health.
         forward: how the model is shown the probe, as in `attach`.
 
     Returns:

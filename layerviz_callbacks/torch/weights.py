@@ -59,6 +59,21 @@ def parameter_count(module: nn.Module) -> int:
     return sum(tensor.numel() for tensor in own if not nn.parameter.is_lazy(tensor))
 
 
+def is_trainable(module: nn.Module, name: str) -> bool:
+    """Whether an optimizer may change this weight, or any parameter that it is computed from.
+
+    Example:
+        >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))
+        >>> is_trainable(layer, "weight"), is_trainable(layer.requires_grad_(False), "weight")
+        (True, False)
+    """
+    own = dict(_own_parameters(module))
+    behind = [own[name + part] for part in ("", *_STORED_PARTS) if name + part in own]
+    if name in _parametrized(module):
+        behind += _parametrized(module)[name].parameters()
+    return any(parameter.requires_grad for parameter in behind)
+
+
 def lazy_layers(layers: dict[str, nn.Module]) -> list[str]:
     """The names of the layers whose weights do not exist before the first batch."""
     return [

@@ -9,6 +9,7 @@ from layerviz_callbacks.views.feature_maps import FeatureMaps
 from layerviz_callbacks.views.film import FilmStrip
 from layerviz_callbacks.views.filters import Filters
 from layerviz_callbacks.views.grad_cam import GradCAM
+from layerviz_callbacks.views.health import Health
 from layerviz_callbacks.views.patterns import Patterns
 from layerviz_callbacks.views.predictions import Predictions
 from layerviz_callbacks.views.probe_input import draw_probe, probe_refusal
@@ -21,6 +22,7 @@ __all__ = [
     "FilmStrip",
     "Filters",
     "GradCAM",
+    "Health",
     "ModelView",
     "Patterns",
     "Predictions",
@@ -33,10 +35,10 @@ __all__ = [
 
 
 def default_views() -> list[View]:
-    """What is drawn where no views are given: filters, feature maps and, where there is any, attention.
+    """What is drawn where no views are given: filters, feature maps, if any attention, film strips, health.
 
     Example:
         >>> [view.family for view in default_views()]
-        ['filters', 'feature maps', 'attention']
+        ['filters', 'feature maps', 'attention', '1 film strip', 'health']
     """
-    return [Filters(), FeatureMaps(), Attention()]
+    return [Filters(), FeatureMaps(), Attention(), FilmStrip(), Health()]

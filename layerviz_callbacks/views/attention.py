@@ -8,11 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from layerviz_callbacks.errors import ArgumentError, check_choice, check_count
+from layerviz_callbacks.health.attention_measures import entropies
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.request import Request
 from layerviz_callbacks.selection import Selector, select
 from layerviz_callbacks.snapshot import Layer, Snapshot
-from layerviz_callbacks.views.attention_measures import distances, entropies
+from layerviz_callbacks.views.attention_measures import distances
 from layerviz_callbacks.views.attention_rollout import draw_rollout, rollout_layers, rollout_refusal
 from layerviz_callbacks.views.attention_sheets import draw_attention
 from layerviz_callbacks.views.base import View

@@ -1,17 +1,13 @@
-"""What is computed from attention weights: what each key receives, entropy, distance, rollout."""
+"""What is computed from attention weights: what each key receives, distance, rollout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from layerviz_callbacks.health.attention_measures import mean_of_rows
 from layerviz_callbacks.views.patches import Placement
-
-OfRows = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From rows `(row, key)` that sum to one, and the queries they are of, to one number a row."""
-_AT_ONCE = 1 << 20
-"""So many weights at once: what is made on the way stays small."""
 
 
 def received(weights: np.ndarray, further: int) -> tuple[np.ndarray, str]:
@@ -42,31 +38,6 @@ def received(weights: np.ndarray, further: int) -> tuple[np.ndarray, str]:
     return means.astype(weights.dtype), f"mean over {queries} queries"
 
 
-def entropies(weights: np.ndarray) -> np.ndarray:
-    """The entropy of each head, `(head,)`: 1 where it attends evenly, 0 where each query attends to one key.
-
-    The mean over samples and queries of `-sum(p * log(p)) / log(keys)`, where p is a query's row divided by
-    its sum. Rows that hold NaN or negative weights, or sum to zero, are left out; NaN where none is left, and
-    where there is only one key.
-
-    Args:
-        weights: `(sample, head, query, key)`.
-
-    Example:
-        >>> entropies(np.array([[[[0.5, 0.5], [1.0, 0.0]]]])).tolist()
-        [0.5]
-    """
-    keys = weights.shape[-1]
-
-    def of_rows(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.where(rows > 0, -rows * np.log(rows), 0).sum(axis=1) / np.log(keys))
-
-    if keys == 1:
-        return np.full(weights.shape[1], np.nan)
-    return _mean_of_rows(weights, of_rows)
-
-
 def distances(weights: np.ndarray, placement: Placement | None) -> np.ndarray:
     """How far each head looks, `(head,)`: the mean over samples and queries of the weighted distance.
 
@@ -92,30 +63,7 @@ def distances(weights: np.ndarray, placement: Placement | None) -> np.ndarray:
             squares += (places[queries, axis][:, None] - places[:, axis]) ** 2
         return np.asarray((rows * np.sqrt(squares)).sum(axis=1))
 
-    return _mean_of_rows(weights[..., placement.further :, placement.further :], of_rows)
-
-
-def _mean_of_rows(weights: np.ndarray, of_rows: OfRows) -> np.ndarray:
-    """The mean over samples and queries of a number a row, `(head,)`; of rows that sum to one."""
-    sums, counts = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
-    for head, rows, queries in _blocks_of_rows(weights):
-        total = rows.sum(axis=1)
-        sound = np.isfinite(total) & (total > 0) & (rows >= 0).all(axis=1)
-        values = of_rows(rows[sound] / total[sound, None], queries[sound])
-        sums[head] += values.sum()
-        counts[head] += sound.sum()
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-
-
-def _blocks_of_rows(weights: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Head, some of its rows as float64, and the queries that these are of."""
-    samples, heads, queries, keys = weights.shape
-    step = max(1, _AT_ONCE // max(1, keys))
-    for head in range(heads):
-        for sample in range(samples):
-            for first in range(0, queries, step):
-                places = np.arange(first, min(first + step, queries))
-                yield head, weights[sample, head, first : first + step].astype(np.float64), places
+    return mean_of_rows(weights[..., placement.further :, placement.further :], of_rows)
 
 
 def rollout(attentions: Sequence[np.ndarray], start: np.ndarray | None = None) -> np.ndarray:

@@ -89,7 +89,7 @@ def numbers_of(
         units: Sequence[int] = range(count)
     else:
         units = [int(channel) for channel in channels if int(channel) < total][:count]
-    if list(units) == list(range(total)):
+    if len(units) == total and list(units) == list(range(total)):
         return None, None
     return tuple(part * total + unit for part in range(parts) for unit in units), None
 

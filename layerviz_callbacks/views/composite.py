@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -24,9 +25,11 @@ from layerviz_callbacks.views.sample_panels import (
     fit_panel_sheet,
     input_of,
     input_panels,
+    places_of_panels,
     shown_slices,
 )
 from layerviz_callbacks.views.sheets import make_sheet
+from layerviz_callbacks.views.steady import steady
 from layerviz_callbacks.views.words import count_of, listed, size_of
 
 METHODS = ("mean", "top-k", "principal component", "clusters")
@@ -170,7 +173,9 @@ class Composite(View):
         full = layer.output_shape or part.shape
         named = full[0] == len(snapshot.probe)
         rank = part.ndim - 2
-        joined = join(part, fitted, method=self.method, count=self.count)
+        tag = self.tag(layer, snapshot)
+        hold = partial(steady, tag=tag, snapshot=snapshot)
+        joined = join(part, fitted, method=self.method, count=self.count, hold=hold)
         panels, words = [joined.panel], ["composite"]
         given = input_of(snapshot.inputs, rank) if named else None
         if given is not None:
@@ -189,7 +194,7 @@ class Composite(View):
         notes += _cut_notes(taken, full, part, fitted)
         names = snapshot.probe.names if named else [f"row {place + 1}" for place in range(fitted.samples)]
         return make_sheet(
-            self.tag(layer, snapshot),
+            tag,
             [draw_panel_sheet(fitted, panels, names)],
             name=layer.name,
             when=snapshot.when,
@@ -198,6 +203,8 @@ class Composite(View):
             notes=notes,
             details="Channels of the output joined into one map a sample.",
             colours=joined.colours,
+            held=joined.held,
+            samples=places_of_panels(fitted),
         )
 
     def _channel_notes(self, taken: Taken) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from layerviz_callbacks.render import palette, sheet
 from layerviz_callbacks.render.curve import draw_curves, panels
 from layerviz_callbacks.render.grid import cross_out
+from layerviz_callbacks.render.held_range import HeldRange
 from layerviz_callbacks.render.resize import resized, resized_classes
 from layerviz_callbacks.render.scale import Scale, finite_range
 from layerviz_callbacks.render.text import LINE_HEIGHT, draw_line
@@ -23,6 +24,7 @@ from layerviz_callbacks.views.composite_methods import (
 from layerviz_callbacks.views.marks import strange_key
 from layerviz_callbacks.views.sample_panels import PanelSheet, map_panels
 from layerviz_callbacks.views.sheets import colour_key, height_key
+from layerviz_callbacks.views.steady import Hold, Steady
 from layerviz_callbacks.views.words import count_of
 
 SHADES = 37
@@ -48,28 +50,31 @@ class Joined:
         key: how to read it.
         notes: what else is to be said.
         colours: the palette.
+        held: the range, where it is held over steps.
     """
 
     panel: np.ndarray
     key: list[tuple[np.ndarray, str]]
     notes: list[str]
     colours: np.ndarray
+    held: HeldRange | None
 
 
-def join(part: np.ndarray, fitted: PanelSheet, *, method: str, count: int) -> Joined:
+def join(part: np.ndarray, fitted: PanelSheet, *, method: str, count: int, hold: Hold = Steady) -> Joined:
     """Join the channels of `(sample, *space, channel)`, of which the space is already what is shown."""
     if method == "clusters":
-        return _in_groups(clusters(part, count), fitted)
+        return _in_groups(clusters(part, count), fitted, hold)
     if method == "principal component":
         found = principal_component(part)
         notes = [f"first principal component: {found.share:.0%} of the variance over all that is drawn"]
-        return _on_a_scale(found.maps, fitted, notes, signed=True)
+        return _on_a_scale(found.maps, fitted, notes, hold(Scale.of(found.maps, signed=True)))
     words = "mean magnitude of all channels that are drawn"
-    return _on_a_scale(mean_magnitude(part), fitted, [words] if method == "mean" else [], signed=False)
+    maps = mean_magnitude(part)
+    return _on_a_scale(maps, fitted, [words] if method == "mean" else [], hold(Scale.of(maps, signed=False)))
 
 
-def _on_a_scale(maps: np.ndarray, fitted: PanelSheet, notes: list[str], *, signed: bool) -> Joined:
-    scale = Scale.of(maps, signed=signed)
+def _on_a_scale(maps: np.ndarray, fitted: PanelSheet, notes: list[str], fixed: Steady) -> Joined:
+    scale = fixed.scale
     low, high = finite_range(maps)
     same = np.full(len(maps), bool(low == high))
     if maps.ndim == 2:
@@ -85,11 +90,12 @@ def _on_a_scale(maps: np.ndarray, fitted: PanelSheet, notes: list[str], *, signe
         keys.append(
             (sheet.legend_entry(sheet.cross_swatch(ground), "flat"), "crossed out: the same everywhere")
         )
-    return Joined(panel, keys + strange_key(maps), notes, scale.palette)
+    return Joined(panel, keys + strange_key(maps), [*fixed.notes, *notes], scale.palette, fixed.held)
 
 
-def _in_groups(found: Clusters, fitted: PanelSheet) -> Joined:
-    scale = Scale.of(found.strength, signed=False)
+def _in_groups(found: Clusters, fitted: PanelSheet, hold: Hold) -> Joined:
+    fixed = hold(Scale.of(found.strength, signed=False))
+    scale = fixed.scale
     if found.leading.ndim == 2:  # a ribbon over time
         leading, strength = found.leading[:, None], found.strength[:, None]
     else:
@@ -114,8 +120,9 @@ def _in_groups(found: Clusters, fitted: PanelSheet) -> Joined:
     return Joined(
         map_panels(indices, fitted),
         (key or [(draw_line(alone), alone)]) + strange_key(found.strength),
-        notes,
+        [*fixed.notes, *notes],
         group_palette(),
+        fixed.held,
     )
 
 

@@ -11,7 +11,7 @@ from layerviz_callbacks.cut import OutputCut, Taken, cut_again, recut_output, sh
 from layerviz_callbacks.errors import check_choice, check_count
 from layerviz_callbacks.picture import Picture
 from layerviz_callbacks.render import palette, sheet
-from layerviz_callbacks.render.blocks import Blocks, draw_blocks
+from layerviz_callbacks.render.blocks import Blocks, draw_blocks, places_of_blocks
 from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.selection import Selector
 from layerviz_callbacks.snapshot import Layer, Snapshot
@@ -26,6 +26,7 @@ from layerviz_callbacks.views.channels import (
 )
 from layerviz_callbacks.views.map_drawings import MAP_DRAWINGS, fitted_blocks
 from layerviz_callbacks.views.marks import Marks
+from layerviz_callbacks.views.saturation import saturation_of
 from layerviz_callbacks.views.sheets import make_sheet
 from layerviz_callbacks.views.steady import steady
 from layerviz_callbacks.views.thumbnails import can_be_small, thumbnails_of
@@ -64,8 +65,9 @@ class FeatureMaps(View):
 
     One range holds for the whole sheet, so that samples can be compared: from 0 to the largest value that is
     drawn, or symmetric about zero where there are negative values. A channel that is zero, or another
-    constant, over all drawn samples is crossed out. Of a volume each channel shows up to five slices, evenly
-    spaced along the first axis of space; the sheet says which.
+    constant, over all drawn samples is crossed out; one that is saturated (of a tanh or sigmoid: 90 % of its
+    values or more within 0.02 of the bounds) has a mark in the corner, a bar a cap. Of a volume each channel
+    shows up to five slices, evenly spaced along the first axis of space; the sheet says which.
 
     Args:
         layers: which layers; None: those of the callback, or every layer with a kernel.
@@ -186,8 +188,10 @@ class FeatureMaps(View):
         fixed = steady(Scale.of(values, axes=self._axes(values.ndim)), tag, snapshot)
         scale = fixed.scale
         cut = taken.cut if isinstance(taken.cut, OutputCut) else layout.cut
-        marks = Marks.of(taken, values=_values_a_channel(full, cut))
-        drawn = drawing.draw(values, scale, blocks.tiles, crossed=marks.crossed, numbers=taken.channels)
+        statistics = None if layer.statistics is None else layer.statistics.output
+        saturation = saturation_of(part, taken, full, statistics)
+        marks = Marks.of(taken, values=_values_a_channel(full, cut), saturation=saturation)
+        drawn = drawing.draw(values, scale, blocks.tiles, marks=marks, numbers=taken.channels)
         small = thumbnails_of(snapshot, blocks.samples, blocks.side) if blocks.side else ()
         size = drawing.size(full[1:-1])
         facts = [layer.kind, *([size] if size else [])]
@@ -195,6 +199,7 @@ class FeatureMaps(View):
         facts += [count_of(len(part), full[0], "sample")]
         notes = [_CONTRASTS[self.contrast]] if self.contrast in _CONTRASTS else []
         notes += drawing.notes(full[1:-1], cut)
+        notes += [saturation.words] if saturation is not None and marks.saturated.any() else []
         notes += order_words(self.channels, taken.channels, full[-1], by="mean magnitude")
         return make_sheet(
             tag,
@@ -205,6 +210,7 @@ class FeatureMaps(View):
             key=[drawing.key(scale), *marks.key(ground=drawing.ground(scale))],
             notes=[*fixed.notes, *notes],
             held=fixed.held,
+            samples=places_of_blocks(drawn, blocks, small) if layout.named else (),
             details="Outputs. Channels in reading order, each at the same place for every sample.",
             colours=scale.palette if self.colours == "auto" else palette.grey(),
         )

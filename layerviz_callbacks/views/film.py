@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -43,7 +42,8 @@ class FilmStrip(View):
 
     Tiles for 2-D, the middle slice for 3-D, curves for 1-D with that of the first step in grey behind them,
     a column of cells for vectors, and a small picture of the whole matrix for dense layers. A channel that is
-    zero, or another constant, is crossed out. What was not read at a step is left blank.
+    zero, or another constant, is crossed out; one that is saturated (see `FeatureMaps`) has a mark in the
+    corner. What was not read at a step is left blank.
 
     Args:
         layers: which layers; None: those of the callback, or every layer with a kernel.
@@ -64,6 +64,7 @@ class FilmStrip(View):
 
     family = "1 film strip"
     needs = frozenset({"kernels", "outputs", "history"})
+    sparse = True
 
     def __init__(
         self,
@@ -92,13 +93,6 @@ class FilmStrip(View):
         self.max_channels = max_channels
         self.sample = sample
         self.film = film
-        self._one_in = 1
-
-    def reduced(self, factor: int) -> FilmStrip:
-        """The same view with one in `factor` channels, at least one; the sample stays."""
-        fewer = copy.copy(self)
-        fewer._one_in = self._one_in * factor
-        return fewer
 
     def check(self, shapes: Snapshot) -> None:
         """Raise `ArgumentError` where the probe has no such sample."""
@@ -141,12 +135,13 @@ class FilmStrip(View):
     def draw_layer(self, layer: Layer, snapshot: Snapshot) -> Iterable[Picture]:
         """The strip, and the film; none where nothing was read, ever."""
         reading = self._reading(snapshot)
+        now = self._kept(layer, snapshot)
         film = Film(
             layer,
             snapshot,
-            self._kept(layer, snapshot),
+            now,
             self._sample_name(layer, snapshot),
-            reading.compared_words(layer, snapshot),
+            reading.compared_words(layer, snapshot, now.distance),
             reading.slices(layer, snapshot),
         )
         if film.kernel_panels is None and film.map_panels is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from layerviz_callbacks.picture import Animation
@@ -10,7 +12,7 @@ from layerviz_callbacks.render.grid import GAP, enlarge, grid
 from layerviz_callbacks.render.layout import CONTENT_WIDTH
 from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.render.text import draw_line
-from layerviz_callbacks.views.film_bands import heading
+from layerviz_callbacks.views.film_bands import BEST, heading
 from layerviz_callbacks.views.film_columns import Column
 from layerviz_callbacks.views.film_marks import Marks, crossed_panels
 from layerviz_callbacks.views.film_palette import film_indices, film_palette
@@ -23,7 +25,7 @@ from layerviz_callbacks.views.film_panels import (
     TilePanels,
 )
 from layerviz_callbacks.views.film_sections import Section
-from layerviz_callbacks.views.film_sheet import Film, facts_of
+from layerviz_callbacks.views.film_sheet import Film, kind_of, rows_of
 from layerviz_callbacks.views.words import count_of, escape_markdown, listed
 
 SECONDS = 0.5
@@ -33,21 +35,26 @@ TILE_SIDE = 104
 CURVE_WIDTH, CURVE_HEIGHT = 224, 96
 MATRIX_HEIGHT = 288
 CELL_HEIGHT = 64
+_PROGRESS_HEIGHT = 8
 
 
 def draw_animation(film: Film, tag: str) -> Animation:
     """Filters above, feature maps below, each channel at its place, in the ranges of the strip."""
     columns = film.columns()
-    moments = [sheet.title(film.layer.name, _when(column)) for column in columns]
+    moments = [
+        np.concatenate([sheet.title(film.layer.name, _when(column)), _progress(place, columns)])
+        for place, column in enumerate(columns)
+    ]
     marks = Marks()
-    rows = film.now.kernels.rows or film.now.maps.rows
-    facts = ", ".join([*facts_of(film, columns), *([f"channels {listed(rows, most=9)}"] if rows else [])])
+    facts = f"{kind_of(film.layer)}, {_numbers(*rows_of(film))}".removesuffix(", ")
     parts: list[np.ndarray | list[np.ndarray]] = []  # bands that stand still, and bands a frame
     parts += [sheet.row([draw_line(line, faded=True)]) for line in sheet.wrap(facts)]
     for name, section, drawing in film.sections(columns):
         scale = section.held.scale
         parts += [heading(name, key=drawing.key(scale)), _frames(section, drawing, scale, marks)]
     parts += sheet.flow([piece for piece, _ in marks.key()])
+    for note in marks.notes():
+        parts += [sheet.row([draw_line(line, faded=True)]) for line in sheet.wrap(note)]
     frames = []
     for place, moment in enumerate(moments):
         bands = [part[place] if isinstance(part, list) else part for part in parts]
@@ -64,6 +71,31 @@ def draw_animation(film: Film, tag: str) -> Animation:
         frames=frames,
         seconds=seconds,
     )
+
+
+def _progress(place: int, columns: Sequence[Column]) -> np.ndarray:
+    """A line that fills from frame to frame, the best step in another colour."""
+    line = np.full((_PROGRESS_HEIGHT, CONTENT_WIDTH), palette.PANEL, np.uint8)
+    ends = np.arange(len(columns) + 1) * CONTENT_WIDTH // len(columns)
+    line[:, : ends[place + 1]] = palette.CURVES[0]
+    for number, column in enumerate(columns):
+        if column.best:
+            line[:, ends[number] : ends[number + 1]] = BEST
+    if place + 1 < len(columns):
+        line[: _PROGRESS_HEIGHT // 2, ends[place + 1] :] = palette.PAPER  # what is to come is thinner
+    return line
+
+
+def _numbers(rows: Sequence[int], total: int) -> str:
+    """Which channels stand side by side; empty where a panel shows all of them.
+
+    Example:
+        >>> _numbers([0, 1, 2], 8), _numbers([3, 1], 8), _numbers([], 8)
+        ('channels 0 to 2 of 8', 'channels 3, 1 of 8', '')
+    """
+    if len(rows) > 1 and list(rows) == list(range(rows[0], rows[0] + len(rows))):
+        return f"channels {rows[0]} to {rows[-1]} of {total}"
+    return f"channels {listed(rows, most=9)} of {total}" if rows else ""
 
 
 def _when(column: Column) -> str:

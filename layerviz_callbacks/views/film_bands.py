@@ -142,13 +142,16 @@ def distance_band(distances: Sequence[float | None], columns: Columns) -> list[n
 
 
 def heading(words: str, details: str = "", *, key: np.ndarray | None = None) -> np.ndarray:
-    """The line above a part: what it is, and how to read its values."""
+    """The line above a part: what it is, and how to read its values; details that do not fit stand below."""
     pieces = [draw_line(words, bold=True)]
     if key is not None:
         pieces.append(key)
+    used = sum(piece.shape[1] + 10 for piece in pieces)
+    if details and measure(details) > CONTENT_WIDTH - used:
+        below = sheet.row([draw_line(details, faded=True, width=CONTENT_WIDTH)])
+        return np.concatenate([sheet.row(pieces), below])
     if details:
-        used = sum(piece.shape[1] + 10 for piece in pieces)
-        pieces.append(draw_line(details, faded=True, width=CONTENT_WIDTH - used))
+        pieces.append(draw_line(details, faded=True))
     return sheet.row(pieces)
 
 

@@ -27,19 +27,28 @@ class KeptPart:
         values: `(row, *shape)`, float32; None where nothing was read at this step.
         rows: the numbers of the channels that are the rows; those of a step before, where nothing was read.
         held: the range of values up to this step; None before anything was read.
+        saturated: whether each row is saturated at this step; empty: none is.
     """
 
     values: np.ndarray | None = None
     rows: tuple[int, ...] = ()
     held: HeldRange | None = None
+    saturated: tuple[bool, ...] = ()
 
     @classmethod
     def of(
-        cls, values: np.ndarray, rows: tuple[int, ...], step: int, before: KeptPart, *, signed: bool | None
+        cls,
+        values: np.ndarray,
+        rows: tuple[int, ...],
+        step: int,
+        before: KeptPart,
+        *,
+        signed: bool | None,
+        saturated: tuple[bool, ...] = (),
     ) -> KeptPart:
         """What is kept of `values` at a step, after what was kept `before`."""
         needed = Scale.of(values, signed=signed)
-        return cls(values, rows, held_range(needed, step, before=before.held))
+        return cls(values, rows, held_range(needed, step, before=before.held), saturated)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,22 +60,25 @@ class KeptDistance:
         norm: the L2 norm of that.
         since: that step.
         distance: the L2 norm of the difference; None where nothing was read at this step, or nothing alike.
+        sampled: `start` is an even part of all weights, `WeightSample.values`.
     """
 
     start: np.ndarray
     norm: float
     since: int
     distance: float | None = None
+    sampled: bool = False
 
     @classmethod
-    def of(cls, compared: np.ndarray, step: int, before: KeptDistance | None) -> KeptDistance:
-        """The distance at a step, after what was kept `before`."""
+    def of(cls, compared: tuple[np.ndarray, bool], step: int, before: KeptDistance | None) -> KeptDistance:
+        """The distance at a step, after what was kept `before`; `compared`: the values, and see `sampled`."""
+        values, sampled = compared
         if before is None:
-            start = np.array(compared, np.float32, order="C")
-            return cls(start, l2_norm(start), step, _distance(start, start))
-        if before.start.shape != compared.shape:
+            start = np.array(values, np.float32, order="C")
+            return cls(start, l2_norm(start), step, _distance(start, start), sampled)
+        if before.sampled != sampled or before.start.shape != values.shape:
             return replace(before, distance=None)
-        return replace(before, distance=_distance(as_floats(compared), before.start))
+        return replace(before, distance=_distance(as_floats(values), before.start))
 
 
 def l2_norm(values: np.ndarray) -> float:
@@ -105,19 +117,23 @@ class KeptLayer:
                 before = math.nan if held.before is None else held.before
                 yield f"range of {what} {name}", np.array([held.limit, held.signed, held.since, before])
                 yield f"rows of {what} {name}", np.array(part.rows, np.int64)
+            if any(part.saturated):
+                yield f"saturated {what} {name}", np.array(part.saturated)
         if self.distance is not None:
             known = self.distance
             now = () if known.distance is None else (known.distance,)
             yield f"start {name}", known.start
-            yield f"distance {name}", np.array([known.norm, known.since, *now])
+            yield f"distance {name}", np.array([known.norm, known.since, known.sampled, *now])
 
     @classmethod
     def from_arrays(cls, kept: Mapping[str, np.ndarray], name: str) -> KeptLayer:
         """The same out of a frame; of a layer that is not in it, nothing."""
         distance, numbers = None, kept.get(f"distance {name}")
         if numbers is not None:
-            norm, since, *now = numbers.tolist()
-            distance = KeptDistance(kept[f"start {name}"], norm, int(since), now[0] if now else None)
+            norm, since, sampled, *now = numbers.tolist()
+            distance = KeptDistance(
+                kept[f"start {name}"], norm, int(since), now[0] if now else None, bool(sampled)
+            )
         return cls(_part(kept, "kernels", name), _part(kept, "maps", name), distance)
 
 
@@ -128,7 +144,9 @@ def _part(kept: Mapping[str, np.ndarray], what: str, name: str) -> KeptPart:
     limit, signed, since, before = numbers.tolist()
     held = HeldRange(limit, bool(signed), int(since), None if math.isnan(before) else before)
     rows = tuple(kept[f"rows of {what} {name}"].tolist())
-    return KeptPart(kept.get(f"{what} {name}"), rows, held)
+    saturated = kept.get(f"saturated {what} {name}")
+    marked = () if saturated is None else tuple(saturated.tolist())
+    return KeptPart(kept.get(f"{what} {name}"), rows, held, marked)
 
 
 def small_maps(values: np.ndarray) -> tuple[np.ndarray, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -258,6 +259,12 @@ def _ground_of(scale: Scale) -> int:
 def colour_bar(scale: Scale) -> np.ndarray:
     """The range with a bar of every level in `film_palette`, one column of pixels each."""
     low, high = sheet.range_words(scale)
+    return sheet.row([draw_line(low), _bar(signed=scale.signed), draw_line(high)], gap=6, width=None)
+
+
+@lru_cache(maxsize=2)
+def _bar(*, signed: bool) -> np.ndarray:
     bar = np.full((LINE_HEIGHT, palette.LEVELS // 2), palette.PAPER, np.uint8)
-    bar[8:26] = in_film_palette(np.arange(0, palette.LEVELS, 2, dtype=np.uint8), signed=scale.signed)
-    return sheet.row([draw_line(low), bar, draw_line(high)], gap=6, width=None)
+    bar[8:26] = in_film_palette(np.arange(0, palette.LEVELS, 2, dtype=np.uint8), signed=signed)
+    bar.setflags(write=False)
+    return bar

@@ -22,7 +22,8 @@ from layerviz_callbacks.views.feature_maps import FeatureMaps
 from layerviz_callbacks.views.film_kept import KeptDistance, KeptLayer, KeptPart, small_maps, small_matrix
 from layerviz_callbacks.views.filters import Filters
 from layerviz_callbacks.views.kernel_matrix import is_matrix
-from layerviz_callbacks.views.words import count_of, listed
+from layerviz_callbacks.views.saturation import saturation_of
+from layerviz_callbacks.views.words import count_of, listed, size_of
 
 MOST_WEIGHTS = 1 << 15
 """Kernels of up to so many weights are read, and compared with their start, whole."""
@@ -37,7 +38,7 @@ class FilmReading:
     """Reads parts that the views of a single step read anyway, so that a film costs no further copies.
 
     Two views that ask for other parts of an array get all of it; so a film asks for what `Filters()` and
-    `FeatureMaps()` ask for, of its own channels, and makes it smaller itself.
+    `FeatureMaps()` ask for, of its own channels, and makes it smaller itself. Small kernels are read whole.
 
     Attributes:
         channels: the option.
@@ -52,15 +53,11 @@ class FilmReading:
     one_in: int = 1
 
     def kernel_cut(self, layer: Layer, snapshot: Snapshot) -> KernelCut:
-        """What is asked for of a kernel: all of a small one, else the channels; of wide ones the mean."""
+        """What is asked for of a kernel: all of a small one, else what `Filters` takes of it."""
         shape = layer.kernel_shape
         if shape is None or int(np.prod(shape)) <= MOST_WEIGHTS:
             return KernelCut()
-        cut = self._kernel_cut(layer, snapshot, shape)
-        if is_matrix(shape[2:]) or cut.channels is None:
-            return cut
-        whole = replace(cut, mean_inputs=False, slices=None)
-        return whole if len(cut.channels) * int(np.prod(shape[1:])) <= 2 * MOST_WEIGHTS else cut
+        return self._kernel_cut(layer, snapshot, shape)
 
     def output_cut(self, layer: Layer, snapshot: Snapshot) -> OutputCut:
         """What is asked for of an output: as small as `FeatureMaps` draws it, the channels of the rows."""
@@ -73,20 +70,20 @@ class FilmReading:
 
     def keep(self, layer: Layer, snapshot: Snapshot, before: KeptLayer) -> KeptLayer:
         """What is kept of a layer at this step, after what was kept `before`."""
-        maps = replace(before.maps, values=None)
+        maps = replace(before.maps, values=None, saturated=())
         if layer.output is not None and not FeatureMaps().refusal(layer):
             cut = self.output_cut(layer, snapshot)
             part, taken = recut_output(layer.output, layer.output_taken, cut)
             if self.place < len(part) and 0 not in part.shape:
                 found, rows = self._maps_of(part, taken, before.maps.rows)
-                maps = KeptPart.of(found, rows, snapshot.step, before.maps, signed=None)
+                marked = self._saturated(part, taken, rows, layer.output_shape or part.shape)
+                maps = KeptPart.of(found, rows, snapshot.step, before.maps, signed=None, saturated=marked)
         kernels, distance = replace(before.kernels, values=None), before.distance
         if distance is not None:
             distance = replace(distance, distance=None)
         if layer.kernel is not None and not Filters().refusal(layer):
             whole, taken = recut_kernel(layer.kernel, layer.kernel_taken, self.kernel_cut(layer, snapshot))
-            compared = whole[:: _one_row_in(whole.shape)]
-            distance = KeptDistance.of(compared, snapshot.step, distance)
+            distance = KeptDistance.of(self._compared(layer, whole, distance), snapshot.step, distance)
             same = (layer.kernel_shape or (0,))[0] == (layer.output_shape or (0,))[-1]
             known = before.kernels.rows or (maps.rows if same else ())
             found, rows = self._kernels(whole, taken, layer, snapshot, known)
@@ -94,11 +91,14 @@ class FilmReading:
                 kernels = KeptPart.of(found, rows, snapshot.step, before.kernels, signed=True)
         return KeptLayer(kernels, maps, distance)
 
-    def compared_words(self, layer: Layer, snapshot: Snapshot) -> str:
+    def compared_words(self, layer: Layer, snapshot: Snapshot, distance: KeptDistance | None) -> str:
         """Of which part of the kernel the distance from its start is; empty: of all."""
         shape, cut = layer.kernel_shape, self.kernel_cut(layer, snapshot)
-        if shape is None or cut == KernelCut():
+        if shape is None or cut == KernelCut() or distance is None:
             return ""
+        matrix = shape[0], int(np.prod(shape[1:]))
+        if distance.sampled:
+            return f"{size_of(distance.start.shape)} of {size_of(matrix)} weights, spread evenly"
         one_in, words = _one_row_in(shape_of_kernel(shape, cut)), []
         if one_in > 1:
             words.append(f"1 in {one_in} rows")
@@ -132,11 +132,24 @@ class FilmReading:
 
     def _kernel_cut(self, layer: Layer, snapshot: Snapshot, shape: tuple[int, ...]) -> KernelCut:
         """What is drawn of a kernel, before channels are chosen by their strength."""
-        cut = Filters().kernel_cut(layer, snapshot)
+        cut = Filters().reduced(self.one_in).kernel_cut(layer, snapshot)
         if is_matrix(shape[2:]):
             return cut
         channels = None if self.channels == "strongest" else self._numbers(shape[0], self.most)
         return replace(cut, channels=channels, strongest=None)
+
+    def _compared(
+        self, layer: Layer, part: np.ndarray, before: KeptDistance | None
+    ) -> tuple[np.ndarray, bool]:
+        """What is compared with its start, and whether it is the even part of all weights.
+
+        That is the better estimate of how far a large kernel went; it is there where statistics are read.
+        """
+        sample = None if layer.statistics is None else layer.statistics.weights
+        whole = part.shape == layer.kernel_shape and part.size <= MOST_WEIGHTS
+        if not whole and sample is not None and (before is None or before.sampled):
+            return sample.values, True
+        return part[:: _one_row_in(part.shape)], False
 
     def _kernels(
         self, part: np.ndarray, taken: Taken, layer: Layer, snapshot: Snapshot, before: tuple[int, ...]
@@ -168,6 +181,16 @@ class FilmReading:
         if drawn.ndim == 3:
             return small_maps(drawn)[0], rows
         return np.array(_curves(drawn) if drawn.ndim == 2 else drawn, np.float32, order="C"), rows
+
+    def _saturated(
+        self, part: np.ndarray, taken: Taken, rows: tuple[int, ...], full: tuple[int, ...]
+    ) -> tuple[bool, ...]:
+        """Whether each row is saturated in the sample that is kept; none where nothing is."""
+        found = None if part.ndim == 2 else saturation_of(part[self.place : self.place + 1], taken, full)
+        if found is None or not found.channels.any():
+            return ()
+        marked = dict(zip(taken.channels, found.channels.tolist(), strict=True))
+        return tuple(marked[row] for row in rows)
 
     def _rows(
         self, values: np.ndarray, taken: Taken, before: tuple[int, ...], most: int, *, axes: tuple[int, ...]

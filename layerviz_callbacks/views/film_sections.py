@@ -23,6 +23,7 @@ class Section:
         there: `(column, row)`: read at that step.
         alike: `(column,)`: read as finely as in the column before.
         held: the range of values.
+        saturated: `(column, row)`: at the bounds of a bounded activation almost everywhere.
         joins: the first axis of `shape` are components, or colours, of one panel.
     """
 
@@ -31,6 +32,7 @@ class Section:
     there: np.ndarray
     alike: np.ndarray
     held: HeldRange
+    saturated: np.ndarray
     joins: bool = False
 
     @classmethod
@@ -42,6 +44,7 @@ class Section:
         shape = last.values.shape
         values = np.zeros((len(parts), *shape), np.float32)
         there = np.zeros((len(parts), shape[0]), bool)
+        saturated = np.zeros_like(there)
         sizes = [None if part.values is None else part.values.shape[1:] for part in parts]
         alike = np.array([now == before for now, before in zip(sizes, [None, *sizes], strict=False)])
         for place, part in enumerate(parts):
@@ -50,12 +53,15 @@ class Section:
             fitting = part.values if sizes[place] == shape[1:] else _as_large(part.values, shape[1:])
             if part.rows == last.rows:
                 values[place], there[place] = fitting, True
+                saturated[place] = part.saturated or False
                 continue
+            marked = dict(zip(part.rows, part.saturated, strict=False))
             known = {row: fitting[number] for number, row in enumerate(part.rows)}
             for number, row in enumerate(last.rows):
                 if row in known:
                     values[place, number], there[place, number] = known[row], True
-        return cls(last.rows, values, there, alike, last.held, joins)
+                    saturated[place, number] = marked.get(row, False)
+        return cls(last.rows, values, there, alike, last.held, saturated, joins)
 
     @property
     def shape(self) -> tuple[int, ...]:

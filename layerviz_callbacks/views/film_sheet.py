@@ -85,6 +85,11 @@ class Film:
         return CurvePanels(CURVE_WIDTH) if len(shape) == 2 else TilePanels(MAP_SIDE)
 
     @property
+    def answers(self) -> str:
+        """What the layer's answers are called."""
+        return "outputs" if isinstance(self.map_panels, CellPanels) else "feature maps"
+
+    @property
     def places(self) -> Columns:
         """Where the columns of a strip stand."""
         panels = (("kernels", self.kernel_panels), ("maps", self.map_panels))
@@ -104,7 +109,7 @@ class Film:
         filters = "weights" if is_matrix((self.layer.kernel_shape or ())[2:]) else "filters"
         for what, name, drawing in (
             ("kernels", filters, self.kernel_panels),
-            ("maps", f"feature maps of {self.sample}", self.map_panels),
+            ("maps", f"{self.answers} of {self.sample}", self.map_panels),
         ):
             joins = what == "kernels" and isinstance(drawing, (CurvePanels, ColourPanels))
             section = Section.of([getattr(column.kept, what) for column in columns], joins=joins)
@@ -129,9 +134,10 @@ def draw_strip(film: Film, tag: str) -> Picture:
     for name, section, drawing in film.sections(columns):
         scale = section.held.scale
         ranges.append(f"{name}: {' to '.join(sheet.range_words(scale))}")
+        short = name.removesuffix(f" of {film.sample}")
         if section.held.since == film.snapshot.step and section.held.before is not None:
-            notes.append(f"{name}: {section.held.words(film.snapshot.step)}")
-        notes += [f"{name}: {words}" for words in _left_out(film, section, drawing)]
+            notes.append(f"{short}: {section.held.words(film.snapshot.step)}")
+        notes += [f"{short}: {words}" for words in _left_out(film, section, drawing)]
         details = ", ".join(_details(film, section, drawing))
         bands.append(heading(name, details, key=drawing.key(scale)))
         bands.append(values_band(section, drawing, places, scale, marks))
@@ -148,7 +154,7 @@ def draw_strip(film: Film, tag: str) -> Picture:
         when=film.snapshot.when,
         facts=", ".join(facts_of(film, columns)),
         key=[*_best_key(columns), *_component_key(film), *marks.key()],
-        notes=notes,
+        notes=[*notes, *marks.notes()],
         details=f"Columns: steps {listed([column.step for column in columns])}. {'; '.join(ranges)}.",
         colours=film_palette(),
     )
@@ -165,29 +171,38 @@ def _distances(film: Film, columns: Sequence[Column], places: Columns, ranges: l
         for column in columns
         for kept in [column.kept.distance]
     ]
-    known = [value for value in values if value is not None]
+    known = [(value, column.step) for value, column in zip(values, columns, strict=True) if value is not None]
     if not known:
         return []
+    value, step = known[-1]
+    when = "now" if step == columns[-1].step else f"at step {step}"
     kind = "relative L2 distance" if norm else "L2 distance"
     part = f" of {film.compared}" if film.compared else ""
     words = f"{kind} from step {last.since}"
-    ranges.append(f"{words}{part}: {known[-1]:.3g}")
-    bands = [heading("distance", f"now {known[-1]:.3g} ({kind} from step {last.since})")]
+    ranges.append(f"{words}{part}{'' if when == 'now' else f' {when}'}: {value:.3g}")
+    bands = [heading("distance", f"{when} {value:.3g} ({words})")]
     bands += [sheet.row([draw_line(part.strip(), faded=True)])] if part else []
     return bands + distance_band(values, places)
 
 
-def facts_of(film: Film, columns: Sequence[Column]) -> list[str]:
-    """What the layer is, and what is drawn of it."""
-    layer, facts = film.layer, [film.layer.kind]
+def kind_of(layer: Layer) -> str:
+    """The layer's class, with the size of its kernels."""
     space = (layer.kernel_shape or ())[2:]
-    if layer.kernel_shape is not None:
-        facts = [f"{layer.kind} {size_of(tuple(space))}" if space else layer.kind]
+    return f"{layer.kind} {size_of(tuple(space))}" if space else layer.kind
+
+
+def rows_of(film: Film) -> tuple[tuple[int, ...], int]:
+    """Which channels are the rows, and of how many."""
+    layer, maps = film.layer, film.now.maps.rows
     shape = layer.output_shape
-    rows = film.now.maps.rows or film.now.kernels.rows
-    total = shape[-1] if film.now.maps.rows and shape else (layer.kernel_shape or (0,))[0]
-    if rows:
-        facts.append(count_of(len(rows), total, "channel"))
+    total = shape[-1] if maps and shape else (layer.kernel_shape or (0,))[0]
+    return maps or film.now.kernels.rows, total
+
+
+def facts_of(film: Film, columns: Sequence[Column]) -> list[str]:
+    """What the layer is, what is drawn of it, and over what."""
+    rows, total = rows_of(film)
+    facts = [kind_of(film.layer), *([count_of(len(rows), total, "channel")] if rows else [])]
     if len(columns) == 1:
         return [*facts, "one step so far"]
     what = "epochs" if film.snapshot.when.startswith("epoch") else "steps"
@@ -217,7 +232,8 @@ def _left_out(film: Film, section: Section, drawing: Panels) -> list[str]:
     space, words = full[2:] if of_kernel else full[1:-1], []
     if isinstance(drawing, MatrixPanels):
         cell = tuple(-(-one // part) for one, part in zip(full, section.shape, strict=False))
-        return [f"1 cell = mean of {size_of(cell)}"] if max(cell) > 1 else []
+        words += [f"from the top {', '.join(film.layer.gates)}"] if film.layer.gates else []
+        return [*words, f"1 cell = mean of {size_of(cell)}"] if max(cell) > 1 else words
     if len(space) == 3:
         words.append(f"slice {film.slices[0 if of_kernel else 1]} of {space[0]}")
     if isinstance(drawing, TilePanels):

@@ -14,7 +14,13 @@ from layerviz_callbacks.views.grad_cam_panels import has_region, inputs_alone, m
 from layerviz_callbacks.views.heat_maps import sample_scale
 from layerviz_callbacks.views.labels import label_of
 from layerviz_callbacks.views.marks import strange_key
-from layerviz_callbacks.views.sample_panels import PanelSheet, draw_panel_sheet, input_of, shown_slices
+from layerviz_callbacks.views.sample_panels import (
+    PanelSheet,
+    draw_panel_sheet,
+    input_of,
+    places_of_panels,
+    shown_slices,
+)
 from layerviz_callbacks.views.sample_texts import (
     Phrase,
     fit_with_text,
@@ -109,6 +115,7 @@ def draw_maps(
         notes=notes,
         details=_DETAILS,
         colours=scale.palette,
+        samples=places_of_panels(fitted, below),
     )
 
 

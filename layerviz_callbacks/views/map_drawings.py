@@ -17,6 +17,7 @@ from layerviz_callbacks.render.grid import crossed_grid, enlarge, strips
 from layerviz_callbacks.render.layout import Fitter, Tiles, fit_panels, fit_tiles
 from layerviz_callbacks.render.scale import CENTRE, Scale
 from layerviz_callbacks.render.text import LINE_HEIGHT
+from layerviz_callbacks.views.marks import Marks
 from layerviz_callbacks.views.sheets import colour_key, height_key
 from layerviz_callbacks.views.slices import evenly_spaced
 from layerviz_callbacks.views.words import size_of, slices_words
@@ -45,7 +46,7 @@ class MapDrawing(Protocol):
         """What is drawn of the space of each map."""
 
     def draw(
-        self, values: np.ndarray, scale: Scale, tiles: Tiles, *, crossed: np.ndarray, numbers: Sequence[int]
+        self, values: np.ndarray, scale: Scale, tiles: Tiles, *, marks: Marks, numbers: Sequence[int]
     ) -> np.ndarray:
         """Palette indices `(sample, height, width)` of `values (sample, channel, *space)`."""
 
@@ -76,10 +77,12 @@ class BarMaps:
         return OutputCut()
 
     def draw(
-        self, values: np.ndarray, scale: Scale, tiles: Tiles, *, crossed: np.ndarray, numbers: Sequence[int]
+        self, values: np.ndarray, scale: Scale, tiles: Tiles, *, marks: Marks, numbers: Sequence[int]
     ) -> np.ndarray:
         """See `MapDrawing`."""
-        return draw_bars(values, scale, tiles=tiles, dead=crossed, numbers=numbers)
+        return draw_bars(
+            values, scale, tiles=tiles, dead=marks.crossed, saturated=marks.saturated, numbers=numbers
+        )
 
     def key(self, scale: Scale) -> tuple[np.ndarray, str]:
         """See `MapDrawing`."""
@@ -116,11 +119,12 @@ class CurveMaps:
         return OutputCut(stretches=curve_columns(tiles.width))
 
     def draw(
-        self, values: np.ndarray, scale: Scale, tiles: Tiles, *, crossed: np.ndarray, numbers: Sequence[int]
+        self, values: np.ndarray, scale: Scale, tiles: Tiles, *, marks: Marks, numbers: Sequence[int]
     ) -> np.ndarray:
         """See `MapDrawing`."""
         empty = panels(tiles.height, tiles.width, leading=values.shape[:2], scale=scale)
-        return crossed_grid(draw_curves(empty, values, scale), crossed, tiles.columns)
+        drawn = draw_curves(empty, values, scale)
+        return crossed_grid(drawn, marks.crossed, tiles.columns, cornered=marks.saturated)
 
     def key(self, scale: Scale) -> tuple[np.ndarray, str]:
         """See `MapDrawing`."""
@@ -153,13 +157,15 @@ class TileMaps:
         return OutputCut(block=tiles.reduce)
 
     def draw(
-        self, values: np.ndarray, scale: Scale, tiles: Tiles, *, crossed: np.ndarray, numbers: Sequence[int]
+        self, values: np.ndarray, scale: Scale, tiles: Tiles, *, marks: Marks, numbers: Sequence[int]
     ) -> np.ndarray:
         """See `MapDrawing`."""
         pictures, factor = scale.levels(values), tiles.enlarge
         if values.ndim == 5:
             pictures, factor = strips(enlarge(pictures, factor)), 1
-        return crossed_grid(pictures, crossed, tiles.columns, gap=tiles.gap, factor=factor)
+        return crossed_grid(
+            pictures, marks.crossed, tiles.columns, cornered=marks.saturated, gap=tiles.gap, factor=factor
+        )
 
     def key(self, scale: Scale) -> tuple[np.ndarray, str]:
         """See `MapDrawing`."""

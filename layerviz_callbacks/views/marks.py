@@ -8,6 +8,7 @@ import numpy as np
 
 from layerviz_callbacks.cut import Taken
 from layerviz_callbacks.render import palette, sheet
+from layerviz_callbacks.views.saturation import Saturation
 from layerviz_callbacks.views.words import count_of
 
 
@@ -18,15 +19,17 @@ class Marks:
     Attributes:
         zero: `(channel,)`, zero everywhere.
         constant: `(channel,)`, another number everywhere.
+        saturated: `(channel,)`, at the bounds of a bounded activation almost everywhere, see `saturation`.
         strange: which hold NaN, plus and minus infinity: their palette index, name and number of channels.
     """
 
     zero: np.ndarray
     constant: np.ndarray
+    saturated: np.ndarray
     strange: tuple[tuple[int, str, int], ...]
 
     @classmethod
-    def of(cls, taken: Taken, *, values: int) -> Marks:
+    def of(cls, taken: Taken, *, values: int, saturation: Saturation | None = None) -> Marks:
         """The marks of what was taken, of which each channel has so many `values`."""
         low, high, sound = taken.lowest, taken.highest, ~taken.not_a_number
         zero = (low == 0) & (high == 0) & sound
@@ -36,7 +39,9 @@ class Marks:
             (palette.PLUS_INFINITY, "+Inf", int((high == np.inf).sum())),
             (palette.MINUS_INFINITY, "-Inf", int((low == -np.inf).sum())),
         )
-        return cls(zero, constant, tuple(entry for entry in counts if entry[-1]))
+        same = zero | constant
+        saturated = np.zeros_like(same) if saturation is None else saturation.channels & ~same & (values > 1)
+        return cls(zero, constant, saturated, tuple(entry for entry in counts if entry[-1]))
 
     @property
     def crossed(self) -> np.ndarray:
@@ -61,6 +66,11 @@ class Marks:
                 mark = sheet.swatch(palette.DEAD) if ground is None else sheet.cross_swatch(ground)
                 words = f"{int(found.sum())} {name}"
                 entries.append((sheet.legend_entry(mark, words), f"{marked}: {words} ({meaning})"))
+        if self.saturated.any():
+            mark = sheet.swatch(palette.DEAD) if ground is None else sheet.corner_swatch(ground)
+            words = f"{int(self.saturated.sum())} saturated"
+            where = "with a cap" if ground is None else "with a corner"
+            entries.append((sheet.legend_entry(mark, words), f"{where}: {words}"))
         return entries + self.strange_key(noun=noun)
 
     def strange_key(self, *, noun: str = "channel") -> list[tuple[np.ndarray, str]]:

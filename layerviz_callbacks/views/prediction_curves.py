@@ -21,6 +21,7 @@ from layerviz_callbacks.views.sample_panels import (
     input_panels,
 )
 from layerviz_callbacks.views.sheets import height_key
+from layerviz_callbacks.views.steady import Hold, Steady
 from layerviz_callbacks.views.words import count_of
 
 MOST_CURVES = 8
@@ -33,7 +34,9 @@ _AREA_SHARE = 0.35
 _EDGE_SHARE = 0.6
 
 
-def draw_answers_over_time(answer: Answer, snapshot: Snapshot, samples: int, labels: Sequence[str]) -> Drawn:
+def draw_answers_over_time(
+    answer: Answer, snapshot: Snapshot, samples: int, labels: Sequence[str], *, hold: Hold = Steady
+) -> Drawn:
     """Blocks of the input's curves and, under them, the answer's over light areas of their targets."""
     values, truth = answer.values[..., :MOST_CURVES], answer.truth
     count = values.shape[-1]
@@ -41,7 +44,8 @@ def draw_answers_over_time(answer: Answer, snapshot: Snapshot, samples: int, lab
     fitted = fit_panel_sheet(answer.space, samples=samples, panels=1 + (given is not None))
     values = values[: fitted.samples]
     truth = None if truth is None else truth[: fitted.samples, :, :count].astype(values.dtype)
-    scale = _scale(values, truth)
+    fixed = hold(_scale(values, truth))
+    scale = fixed.scale
     colours = [int(palette.CURVES[place]) for place in range(count)]
     drawn = panels(fitted.height, fitted.width, leading=(len(values),), scale=scale)
     if truth is not None:
@@ -61,8 +65,9 @@ def draw_answers_over_time(answer: Answer, snapshot: Snapshot, samples: int, lab
         [draw_panel_sheet(fitted, shown, snapshot.probe.names, _highest(values))],
         ", ".join(facts),
         [height_key(scale, "answers"), *_legend(values, labels, colours, targets=truth is not None)],
-        notes,
+        [*fixed.notes, *notes],
         target_palette(),
+        fixed.held,
     )
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from layerviz_callbacks.render.held_range import HeldRange
+
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
@@ -16,3 +18,4 @@ class Drawn:
     key: list[tuple[np.ndarray, str]]
     notes: list[str]
     colours: np.ndarray
+    held: HeldRange | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from layerviz_callbacks.errors import ArgumentError, SelectionError, check_choice, check_count, did_you_mean
 from layerviz_callbacks.picture import Picture
@@ -15,6 +16,7 @@ from layerviz_callbacks.views.prediction_kinds import KINDS, SCORES, Answer, Rea
 from layerviz_callbacks.views.prediction_masks import draw_masks
 from layerviz_callbacks.views.prediction_sheets import Drawn
 from layerviz_callbacks.views.sheets import make_sheet
+from layerviz_callbacks.views.steady import steady
 
 _DRAWINGS: Mapping[str, Callable[[Answer, Snapshot, int, Sequence[str]], Drawn]] = {
     "classes": draw_classes,
@@ -141,9 +143,13 @@ class Predictions(ModelView):
         if not single and answer.values.shape[-1] == 1:  # one curve or number: a name an output
             whole = len(labels) == len(snapshot.outputs)
             labels = [labels[list(snapshot.outputs).index(name)] if whole else name]
-        drawn = _DRAWINGS[answer.kind](answer, snapshot, samples, labels)
+        tag = f"{self.family}/{name}"
+        draw = _DRAWINGS[answer.kind]
+        if draw is draw_answers_over_time:  # on a range of their own, not on shares
+            draw = partial(draw_answers_over_time, hold=partial(steady, tag=tag, snapshot=snapshot))
+        drawn = draw(answer, snapshot, samples, labels)
         return make_sheet(
-            f"{self.family}/{name}",
+            tag,
             drawn.body,
             name="prediction" if single else f"prediction: {name}",
             when=snapshot.when,
@@ -152,4 +158,5 @@ class Predictions(ModelView):
             notes=[*drawn.notes, *answer.notes],
             details="What the model itself answers to the probe.",
             colours=drawn.colours,
+            held=drawn.held,
         )

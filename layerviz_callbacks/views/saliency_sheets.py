@@ -20,7 +20,12 @@ from layerviz_callbacks.views.heat_maps import (
     sample_scale,
 )
 from layerviz_callbacks.views.marks import strange_key
-from layerviz_callbacks.views.sample_panels import PanelSheet, draw_panel_sheet, shown_slices
+from layerviz_callbacks.views.sample_panels import (
+    PanelSheet,
+    draw_panel_sheet,
+    places_of_panels,
+    shown_slices,
+)
 from layerviz_callbacks.views.sample_texts import (
     Phrase,
     fit_with_text,
@@ -113,6 +118,7 @@ def draw_saliency(
         + standing_in_notes(score, fitted.samples),
         details="How much the score would change with each number of the input.",
         colours=scale.palette,
+        samples=places_of_panels(fitted, below),
     )
 
 

@@ -132,10 +132,8 @@ def draw_panel_sheet(
         colours: the palette that letters have in an RGB body.
     """
     lines = _lines_of_rows(sheet, below)
-    tops = np.cumsum(
-        [0, *(sheet.block_height + (row - sheet.lines) * LINE_HEIGHT + BLOCK_GAP for row in lines)]
-    )
-    body = np.full((int(tops[-1]) - BLOCK_GAP, CONTENT_WIDTH), palette.PAPER, np.uint8)
+    tops = _tops_of_rows(sheet, lines)
+    body = np.full((tops[-1] - BLOCK_GAP, CONTENT_WIDTH), palette.PAPER, np.uint8)
     body = body if colours is None else colours[body]
 
     def line(text: str, width: int, *, faded: bool = False) -> np.ndarray:
@@ -144,7 +142,7 @@ def draw_panel_sheet(
 
     for place in range(sheet.samples):
         row = place // sheet.columns
-        top, left = int(tops[row]), place % sheet.columns * (sheet.block + BLOCK_GAP)
+        top, left = tops[row], place % sheet.columns * (sheet.block + BLOCK_GAP)
         right = line(beside[place], sheet.block // 2) if beside else None
         kept = 0 if right is None else right.shape[1] + 8
         _paste(body, line(names[place], sheet.block - kept), top, left)
@@ -160,6 +158,25 @@ def draw_panel_sheet(
             else:
                 top += sheet.height + GAP
     return body
+
+
+def places_of_panels(
+    sheet: PanelSheet, below: Sequence[Sequence[str]] = ()
+) -> list[tuple[int, int, int, int]]:
+    """Where `draw_panel_sheet` puts each sample: left, top, width, height."""
+    tops = _tops_of_rows(sheet, _lines_of_rows(sheet, below))
+    places = []
+    for place in range(sheet.samples):
+        row, column = divmod(place, sheet.columns)
+        height = tops[row + 1] - tops[row] - BLOCK_GAP
+        places.append((column * (sheet.block + BLOCK_GAP), tops[row], sheet.block, height))
+    return places
+
+
+def _tops_of_rows(sheet: PanelSheet, lines: Sequence[int]) -> list[int]:
+    """Where each row of blocks begins, and where one more would."""
+    heights = (sheet.block_height + (row - sheet.lines) * LINE_HEIGHT + BLOCK_GAP for row in lines)
+    return [0, *(int(top) for top in np.cumsum([*heights]))]
 
 
 def _lines_of_rows(sheet: PanelSheet, below: Sequence[Sequence[str]]) -> list[int]:

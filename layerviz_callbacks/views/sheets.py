@@ -26,6 +26,7 @@ def make_sheet(
     details: str = "",
     colours: np.ndarray,
     held: HeldRange | None = None,
+    samples: Sequence[tuple[int, int, int, int]] = (),
 ) -> Picture:
     """Put a sheet together.
 
@@ -48,6 +49,7 @@ def make_sheet(
         details: a sentence more, for the description only.
         colours: the palette.
         held: see `Picture`.
+        samples: where each sample stands in the first band of the body; see `Picture`.
     """
     bands = [sheet.title(name, when)]
     bands += [sheet.row([draw_line(line)]) for line in sheet.wrap(facts)]
@@ -55,6 +57,7 @@ def make_sheet(
     if notes:
         bands += [sheet.row([draw_line(line, faded=True)]) for line in sheet.wrap("; ".join(notes))]
     pixels = sheet.stack([*bands, *body], colours)
+    left, top = sheet.place_in_stack([*bands, *body], len(bands))
     spoken = [words for _, words in key if words]
     moment = f", {when}" if when else ""
     caption = f"{' '.join(name.split())}{moment}: {'; '.join([facts, *spoken, *notes])}."
@@ -67,6 +70,7 @@ def make_sheet(
         caption=caption,
         description="  \n".join(lines),
         held=held,
+        samples=[(left + x, top + y, width, height) for x, y, width, height in samples],
     )
 
 

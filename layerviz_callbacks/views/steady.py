@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from layerviz_callbacks.render.held_range import HeldRange, held_range
 from layerviz_callbacks.render.scale import Scale
 from layerviz_callbacks.snapshot import Snapshot
+
+Hold = Callable[[Scale], "Steady"]
+"""Finds the scale to draw a sheet with from the one that holds every value of this step."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import tensorflow
 import tf_keras
 
 from layerviz_callbacks.cut import OutputCut, Taken
+from layerviz_callbacks.health import OutputStatistics
 from layerviz_callbacks.keras.attention import Asked, Attended
 from layerviz_callbacks.keras.attention_hearing import AttentionHearing
 from layerviz_callbacks.keras.attention_layers import called_with_flag, heard_inside, returns_by_flag
@@ -22,6 +23,7 @@ from layerviz_callbacks.keras.hearing import Replace
 from layerviz_callbacks.keras.legacy.attention import hearing_of
 from layerviz_callbacks.keras.legacy.cutting import copied_part
 from layerviz_callbacks.keras.legacy.names import Node
+from layerviz_callbacks.keras.legacy.statistics import measured
 from layerviz_callbacks.keras.structure import refusal_to_build, replaced, with_parts
 
 
@@ -34,12 +36,14 @@ class Heard:
         shape: `(sample, *space, channel)`, in full.
         output: float32, where it was asked for, as far as the cut leaves it.
         taken: what the cut left; None: all.
+        statistics: where they were asked for; None where there is nothing to measure.
     """
 
     suffix: str
     shape: tuple[int, ...]
     output: np.ndarray | None = None
     taken: Taken | None = None
+    statistics: OutputStatistics | None = None
 
 
 class Listener:
@@ -51,6 +55,7 @@ class Listener:
         cuts: by name with suffix, the part of an output that is enough.
         attention: what is wanted of attention; None: it is not heard.
         replace: gives what takes the place of each output, as in Keras 3; None: all stay.
+        statistics: the names of the layers whose first outputs are measured.
 
     Attributes:
         heard: what each layer answered, by node name, in the order of the calls.
@@ -67,9 +72,11 @@ class Listener:
         *,
         attention: Asked | None = None,
         replace: Replace | None = None,
+        statistics: frozenset[str] = frozenset(),
     ) -> None:
         self._nodes = nodes
         self._wanted = wanted
+        self._measured = statistics
         self._cuts = cuts
         self._replace = replace
         self._counts: dict[str, int] = {}
@@ -171,11 +178,14 @@ class Listener:
                     others[path] = other
                     if first:
                         self._channels_first[id(other)] = other
-            if node.name in self._wanted:
-                if first:
-                    tensor = tensorflow.experimental.numpy.moveaxis(tensor, 1, -1)
+            asked, is_measured = node.name in self._wanted, node.name in self._measured and place == 0
+            if first and (asked or is_measured):
+                tensor = tensorflow.experimental.numpy.moveaxis(tensor, 1, -1)
+            if asked:
                 cut = self._cuts.get(node.name + suffix)
                 heard = Heard(suffix, heard.shape, *copied_part(tensor, cut))
+            if is_measured:
+                heard = replace(heard, statistics=measured(tensor))
             self.heard.setdefault(node.name, []).append(heard)
         return others
 

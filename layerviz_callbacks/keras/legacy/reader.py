@@ -16,6 +16,7 @@ import tf_keras
 from layerviz_callbacks.cut import cut_kernel
 from layerviz_callbacks.errors import ArgumentError, ProbeError, ReadingError, is_out_of_memory
 from layerviz_callbacks.explaining import Differentiate
+from layerviz_callbacks.health import LayerStatistics
 from layerviz_callbacks.keras.attention_reading import asked_of, unread_attention, with_attention
 from layerviz_callbacks.keras.fitting import (
     check_fits,
@@ -40,6 +41,8 @@ from layerviz_callbacks.keras.legacy.kernels import (
     read_weights,
 )
 from layerviz_callbacks.keras.legacy.names import Node, walk
+from layerviz_callbacks.keras.legacy.statistics import sampled
+from layerviz_callbacks.keras.legacy.updates import LegacyLastStep
 from layerviz_callbacks.keras.structure import NotBuiltError
 from layerviz_callbacks.probe import Probe
 from layerviz_callbacks.reader import LayerEntry
@@ -59,7 +62,12 @@ class LegacyReader:
 
     Raises:
         ArgumentError: `model` is not a Keras 2 model, or eager execution is switched off.
+
+    Attributes:
+        learning_rate: see `KerasReader`.
     """
+
+    learning_rate: float | None = None
 
     def __init__(self, model: Any, probe: Probe) -> None:
         if not isinstance(model, tf_keras.Model):
@@ -120,10 +128,11 @@ class LegacyReader:
             except NotBuiltError as error:
                 raise ArgumentError(not_built(self.model, self.probe, error.name)) from None
             self._heard = listener.shapes()
+        last = LegacyLastStep(self.model, self.learning_rate)
         layers = [
             layer
             for place, node in enumerate(self._nodes, start=1)
-            for layer in _layers_of(node, place, listener, request)
+            for layer in _layers_of(node, place, listener, request, last)
         ]
         by_name = {layer.name: layer for layer in layers}
         for name, gradients in explained.gradients.items():
@@ -176,7 +185,7 @@ class LegacyReader:
         listener = Listener(
             self._nodes, request.outputs, request.output_cuts,
             attention=asked_of(request, len(self.probe), known),
-            replace=None if explaining is None else explaining.replace,
+            replace=None if explaining is None else explaining.replace, statistics=request.statistics,
         )  # fmt: skip
         outputs = self._output_tensors(self._run(listener, explaining))
         copies = {name: copied(tensor) for name, tensor in outputs.items()}
@@ -237,7 +246,9 @@ def _is_container(node: Node) -> bool:
     return all(id(variable) in elsewhere for variable in own_weights(node.layer, node.inner))
 
 
-def _layers_of(node: Node, place: int, listener: Listener, request: Request) -> list[Layer]:
+def _layers_of(
+    node: Node, place: int, listener: Listener, request: Request, last: LegacyLastStep
+) -> list[Layer]:
     """One Layer for each output of each call (or a single one without), then one for each further kernel."""
     kernels = _kernels(node)
     own: list[Any] = [node.layer] if node.is_parameter else own_weights(node.layer, node.inner)
@@ -250,9 +261,10 @@ def _layers_of(node: Node, place: int, listener: Listener, request: Request) -> 
         parameters=sum(math.prod(variable.shape) for variable in own if id(variable) not in elsewhere),
         weights=read_weights(node.layer, node.inner, node.raw) if weighted else {},
         container=_is_container(node),
+        statistics=LayerStatistics() if node.name in request.statistics else None,
     )
     if kernels:
-        first = _with_kernel(first, kernels[0], node, request)
+        first = _with_kernel(first, kernels[0], node, request, last)
     heard = listener.heard.get(node.name, [])
     if not heard and not kernels:
         first = replace(first, refusal=listener.refusals.get(node.name, ""))
@@ -269,21 +281,26 @@ def _layers_of(node: Node, place: int, listener: Listener, request: Request) -> 
                 kernel_shape=first.kernel_shape if again else None,
                 container=first.container,
                 part_of=node.name,
+                statistics=LayerStatistics() if again and first.statistics is not None else None,
             )
             layers.append(_with_output(further, one))
     layers = with_attention(layers, first, [one for one in listener.attended if one.node == node.name])
     for kernel in kernels[1:]:
         further = Layer(name=node.name + kernel.suffix, kind=first.kind, place=place, part_of=node.name)
-        layers.append(_with_kernel(further, kernel, node, request))
+        layers.append(_with_kernel(further, kernel, node, request, last))
     return layers
 
 
 def _with_output(layer: Layer, heard: Heard) -> Layer:
+    if heard.statistics is not None and layer.statistics is not None:
+        layer = replace(layer, statistics=replace(layer.statistics, output=heard.statistics))
     return replace(layer, output_shape=heard.shape, output=heard.output, output_taken=heard.taken)
 
 
-def _with_kernel(layer: Layer, kernel: Kernel, node: Node, request: Request) -> Layer:
+def _with_kernel(layer: Layer, kernel: Kernel, node: Node, request: Request, last: LegacyLastStep) -> Layer:
     layer = replace(layer, kernel_shape=kernel.shape, gates=kernel.gates)
+    if node.name in request.statistics:
+        layer = replace(layer, statistics=LayerStatistics(weights=sampled(kernel, last)))
     if node.name not in request.weights | request.kernels:
         return layer
     array, taken = kernel.read(), None
