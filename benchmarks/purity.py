@@ -201,10 +201,11 @@ def lightning_trainings():
 FRAMEWORKS = {"keras": keras_trainings, "torch": torch_trainings, "lightning": lightning_trainings}
 
 
-def verified(framework):
-    """Yield the name of each training and its `Verification`."""
+def verified(framework, chosen=None):
+    """Yield the name of each training, or of those that are chosen, and its `Verification`."""
     for name, (make, given) in FRAMEWORKS[framework]().items():
-        yield name, verify(make, given, views=every_view())
+        if not chosen or name in chosen:
+            yield name, verify(make, given, views=every_view())
 
 
 def main():
@@ -212,11 +213,13 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--framework", choices=FRAMEWORKS, action="append", help="default: all three")
+    parser.add_argument("--training", action="append", help="such as 'an LSTM with dropout'; default: all")
+    given = parser.parse_args()
     logging.getLogger("layerviz_callbacks").setLevel(logging.ERROR)
     touched = 0
     print("framework | training | untouched | what was compared, bit for bit")
-    for framework in parser.parse_args().framework or FRAMEWORKS:
-        for name, found in verified(framework):
+    for framework in given.framework or FRAMEWORKS:
+        for name, found in verified(framework, given.training):
             touched += not found.untouched
             compared = ", ".join(f"{count} {group}" for group, count in found.compared.items() if count)
             differing = "; ".join(map(str, found.differences + found.unrepeatable))

@@ -15,7 +15,13 @@ from PIL import Image
 collect_ignore = ["keras_devices.py", "torch_processes.py"]  # scripts that tests run in other processes
 
 GOLDEN = Path(__file__).parent / "golden"
-LONGEST = ["test_keras_backends", "test_purity", "test_same_picture_everywhere", "test_lightning_devices"]
+LONGEST = [
+    "test_keras_backends",
+    "test_purity",
+    "test_examples",
+    "test_same_picture_everywhere",
+    "test_lightning_devices",
+]
 """These files take minutes: they begin first, so that no core waits for them at the end."""
 
 

@@ -9,6 +9,13 @@ import pytest
 
 HERE = Path(__file__).parent
 EVERYWHERE = ["zoo/test_keras_zoo.py", "test_keras_compiled.py"]
+EVERYTHING = bool(os.environ.get("LAYERVIZ_TEST_ALL"))
+MORE_ON_JAX = [
+    "test_keras_untouched.py::test_training_is_bit_identical_with_the_callback",
+    "test_keras_untouched.py::"
+    "test_training_is_bit_identical_where_passes_are_compiled_and_layers_draw_by_themselves",
+    "test_keras_attention.py::test_training_is_bit_identical_with_attention_recorded_each_epoch",
+]
 SELECTED = {
     "torch": [
         *EVERYWHERE,
@@ -21,20 +28,17 @@ SELECTED = {
         "test_keras_statistics.py",
         "test_keras_updates.py",
     ],
-    # On JAX all is compiled, for seconds a model: one test for each promise.
+    # On JAX all is compiled, for seconds a model: one test a promise; test_purity.py trains there, too.
     "jax": [
         *EVERYWHERE,
         "test_keras_reader.py::test_sequential_outputs_equal_a_sub_model",
         "test_keras_reader.py::test_raw_parameters_are_layers_of_their_own",
         "test_keras_reader.py::test_channels_first_outputs_and_inputs_are_given_channels_last",
-        "test_keras_untouched.py::test_training_is_bit_identical_with_the_callback",
-        "test_keras_untouched.py::"
-        "test_training_is_bit_identical_where_passes_are_compiled_and_layers_draw_by_themselves",
+        "test_keras_untouched.py::test_training_is_bit_identical_with_the_callback[subclassed]",
         "test_keras_attention.py::test_attention_written_by_hand_can_be_counted_on_paper",
         "test_keras_attention.py::test_multi_head_attention_gives_the_scores_of_the_layer_itself",
         "test_keras_attention.py::"
         "test_a_compiled_pass_with_attention_is_traced_once_for_each_request_and_cut_inside",
-        "test_keras_attention.py::test_training_is_bit_identical_with_attention_recorded_each_epoch",
         "test_keras_attention.py::test_what_other_threads_compute_is_not_heard",
         "test_keras_gradients.py::test_two_channels_as_on_paper",
         "test_keras_gradients.py::"
@@ -50,6 +54,7 @@ SELECTED = {
         "test_keras_updates.py::test_the_state_of_an_optimizer_tells_what_it_added[accumulation]",
         "test_keras_updates.py::test_the_state_of_an_optimizer_tells_what_it_added[loss scaling]",
         "test_keras_updates.py::test_in_a_training_the_update_is_what_lies_between_two_steps[epochs]",
+        *(MORE_ON_JAX if EVERYTHING else []),
     ],
 }
 

@@ -73,7 +73,7 @@ def test_numbers_that_floats_hold_exactly_give_equal_pixels(found, model, place)
     arrays, pictures = found[model][place]
     assert sorted(pictures) == [
         "feature maps conv1", "feature maps conv2", "feature maps head", "feature maps pool",
-        "feature maps relu", "filters conv1", "filters conv2", "filters head",
+        "feature maps relu", "filters conv1", "filters conv2", "filters head", "health ",
     ]  # fmt: skip
     for name, picture in pictures.items():
         np.testing.assert_array_equal(picture, expected_pictures[name], err_msg=name)

@@ -523,7 +523,9 @@ def test_a_film_is_drawn_at_fewer_and_fewer_steps_and_holds_those_between():
 def test_films_are_drawn_by_default_but_not_of_a_single_snapshot():
     assert any(isinstance(view, FilmStrip) for view in default_views())
     shown = snapshot(layer(kernel=corner(1.0), output=np.ones((1, 2, 2, 1), np.float32)))
-    assert {picture.tag.partition("/")[0] for picture in shown.pictures()} == {"filters", "feature maps"}
+    assert {picture.tag.partition("/")[0] for picture in shown.pictures()} == {
+        "filters", "feature maps", "health"
+    }  # fmt: skip
     assert len(shown.pictures(FilmStrip())) == 1
 
 
