@@ -1,5 +1,9 @@
 """Names of layers and samples come from anywhere: they never lead out of the folder, nor into the page."""
 
+import html
+import re
+from string import punctuation as PUNCTUATION
+
 import numpy as np
 import pytest
 from tensorboard import plugin_util
@@ -9,6 +13,7 @@ from torch import nn
 from layerviz_callbacks import Probe
 from layerviz_callbacks.sinks import Folder, TensorBoard
 from layerviz_callbacks.torch import attach
+from layerviz_callbacks.views.words import escape_markdown
 
 NAMES = [
     "../../../up", "..", "a/b", "two\nlines", "tab\there", "é漢字🙂", "nul\0byte", "C:\\windows", "con",
@@ -59,3 +64,13 @@ def test_tensorboard_shows_every_tag_and_no_markup_of_a_name(written):
             text = plugin_util.markdown_to_safe_html(event.tensor_proto.string_val[0].decode())
             assert "<table>" in text
             assert not any(markup in text for markup in ("<img", "<a ", "<code>", "<strong>bold"))
+
+
+def test_tensorboard_shows_escaped_words_letter_by_letter():
+    for word in [
+        "3 not: pool",
+        "~~a~~ and ~",
+        *(f"a{letter}b {letter}c{letter} d" for letter in PUNCTUATION),
+    ]:
+        shown = plugin_util.markdown_to_safe_html(escape_markdown(word))
+        assert html.unescape(re.sub(r"^<p>|</p>$", "", shown)) == word

@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|])")
+_TILDE = "&#126;"  # three begin a block of code; a backslash before one would be shown
 
 
 @lru_cache(maxsize=1024)
@@ -18,7 +19,8 @@ def escape_markdown(text: str) -> str:
         >>> escape_markdown("<b>conv_1</b>")
         '&lt;b&gt;conv\\_1&lt;/b&gt;'
     """
-    return _MARKDOWN.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    escaped = _MARKDOWN.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return escaped.replace("~", _TILDE)
 
 
 def count_of(shown: int, total: int, noun: str) -> str:
