@@ -1,4 +1,4 @@
-"""See what a network is learning while it trains: filters and feature maps in TensorBoard.
+"""See what a network is learning while it trains: filters, feature maps, films and health in TensorBoard.
 
     from layerviz_callbacks.keras import LayerVizCallback        # model.fit(callbacks=[...])
     from layerviz_callbacks.lightning import LayerVizCallback    # Trainer(callbacks=[...])
