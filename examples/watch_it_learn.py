@@ -46,15 +46,22 @@ def probe_of(digits, *, channels_first):
     )
 
 
-def train_keras(digits, epochs, log_dir, snapshots):
-    """Train in Keras; gives back what the callback reports, and its file."""
+def watching(log_dir, snapshots):
+    """What both callbacks are given beside the probe."""
+    return {
+        "log_dir": log_dir,
+        "views": seen(),
+        "monitor": "val_accuracy",
+        "snapshots": Snapshots(snapshots, precision="float16"),
+    }
+
+
+def keras_network(digits):
+    """Two convolutions, pooling, and two dense layers."""
     import keras
 
-    from layerviz_callbacks.keras import LayerVizCallback
-
-    keras.utils.set_random_seed(0)
     layers = keras.layers
-    model = keras.Sequential(
+    return keras.Sequential(
         [
             keras.Input((*digits.train_images.shape[1:], 1)),
             layers.Conv2D(16, 3, padding="same", activation="relu", name="conv1"),
@@ -65,15 +72,19 @@ def train_keras(digits, epochs, log_dir, snapshots):
             layers.Dense(10, activation="softmax", name="head"),
         ]
     )
+
+
+def train_keras(digits, epochs, log_dir, snapshots):
+    """Train in Keras; gives back what the callback reports, and its file."""
+    import keras
+
+    from layerviz_callbacks.keras import LayerVizCallback
+
+    keras.utils.set_random_seed(0)
+    model = keras_network(digits)
     optimizer = keras.optimizers.AdamW(1e-3, weight_decay=1e-2)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    pictures = LayerVizCallback(
-        probe_of(digits, channels_first=False),
-        log_dir=log_dir,
-        views=seen(),
-        monitor="val_accuracy",
-        snapshots=Snapshots(snapshots, precision="float16"),
-    )
+    pictures = LayerVizCallback(probe_of(digits, channels_first=False), **watching(log_dir, snapshots))
     model.fit(
         digits.train_images[..., None], digits.train_labels, batch_size=32, epochs=epochs, verbose=0,
         validation_data=(digits.held_out_images[..., None], digits.held_out_labels), callbacks=[pictures],
@@ -122,13 +133,7 @@ def train_lightning(digits, epochs, log_dir, snapshots):
             (digits.train_images, digits.train_labels), (digits.held_out_images, digits.held_out_labels)
         ]
     )  # fmt: skip
-    pictures = LayerVizCallback(
-        probe_of(digits, channels_first=True),
-        log_dir=log_dir,
-        views=seen(),
-        monitor="val_accuracy",
-        snapshots=Snapshots(snapshots, precision="float16"),
-    )
+    pictures = LayerVizCallback(probe_of(digits, channels_first=True), **watching(log_dir, snapshots))
     trainer = lightning.Trainer(
         max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, callbacks=[pictures],

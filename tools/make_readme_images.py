@@ -87,25 +87,14 @@ def make_report(folder):
 def make_health(folder):
     """The health sheet of a convnet that learns with a rate that is far too high."""
     import keras
-    from watch_it_learn import load_digits, probe_of
+    from watch_it_learn import keras_network, load_digits, probe_of
 
     from layerviz_callbacks.keras import LayerVizCallback
     from layerviz_callbacks.sinks import Folder
 
     digits = load_digits()
     keras.utils.set_random_seed(0)
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            keras.Input((*digits.train_images.shape[1:], 1)),
-            layers.Conv2D(16, 3, padding="same", activation="relu", name="conv1"),
-            layers.Conv2D(32, 3, padding="same", activation="relu", name="conv2"),
-            layers.MaxPooling2D(name="pool"),
-            layers.Flatten(name="flat"),
-            layers.Dense(32, activation="relu", name="hidden"),
-            layers.Dense(10, activation="softmax", name="head"),
-        ]
-    )
+    model = keras_network(digits)
     model.compile(keras.optimizers.SGD(0.2, momentum=0.9), "sparse_categorical_crossentropy")
     pictures = LayerVizCallback(
         probe_of(digits, channels_first=False), log_dir=Folder(folder / "sick"), views=[views.Health()]

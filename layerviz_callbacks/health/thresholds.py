@@ -16,7 +16,7 @@ class Thresholds:
         dead: share of channels that are silent (exactly zero at all places of all samples) and whose weights no
             longer move. "As much as 40%" can be dead where the learning rate is too high, says the Stanford
             course CS231n (notes on neural networks, part 1); Lu et al. 2019, arXiv:1903.06733. Small networks
-            that classify digits well have up to 0.56 in a dense layer, most of it from initialisation.
+            that classify well may have half of a dense layer dead, most of it from initialisation.
         silent: share of channels that are silent, where it is not known whether their weights move. Rectifiers
             leave about half of their outputs at zero right after initialisation, and more later (Glorot, Bordes
             and Bengio 2011, "Deep Sparse Rectifier Neural Networks").
